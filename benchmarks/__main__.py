@@ -1,0 +1,52 @@
+"""`python -m benchmarks [scan] [ingestion]`: measure, and print one table of ratios. Without a name: everything.
+
+make bench ARGS="scan --tree /usr --rounds 1"
+make bench ARGS="ingestion --machines 1000 --rows 200"
+"""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform != "win32"
+
+import argparse
+
+from benchmarks import ingestion, scan
+from benchmarks.table import Measure, show
+
+_NAMES = ("scan", "ingestion")
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(_NAMES)}; all if none is given")
+    parser.add_argument("--rounds", type=int, default=2, help="the best of so many counts (default 2)")
+    parser.add_argument("--tree", default="/usr/share", help="folder to scan (default /usr/share)")
+    parser.add_argument("--threads", type=int, default=2, help="hashing threads, ours and the peers' (default 2)")
+    parser.add_argument("--no-aide", action="store_true", help="leave AIDE out")
+    parser.add_argument("--machines", type=int, default=1000, help="machines that upload at once (default 1000)")
+    parser.add_argument("--rows", type=int, default=100, help="rows in a body (default 100)")
+    parser.add_argument("--bodies", type=int, default=2, help="bodies of each machine and round (default 2)")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(_NAMES):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)}")
+    if min(options.rounds, options.threads, options.machines, options.rows, options.bodies) < 1:
+        parser.error("sizes begin at 1")
+    names = options.names or _NAMES
+    measures: list[Measure] = []
+    notes: list[str] = []
+    if "scan" in names:
+        found, said = scan.measure(options.tree, options.threads, options.rounds, aide=not options.no_aide)
+        measures += found
+        notes += said
+    if "ingestion" in names:
+        measures += ingestion.measure(options.machines, options.rows, options.bodies, options.rounds)
+    show(measures, notes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""`whatchanged collect KIND`: what the collector sees now, with no state and no server."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from whatchanged.cli.options import add_settings, load_values
+from whatchanged.cli.output import Output
+from whatchanged.cli.rules import read_document
+from whatchanged.errors import SettingsError
+
+NAME = "collect"
+SUMMARY = "What the collector sees now: no state, no server"
+
+_FILES = ("FileSystemPath", "Size", "DateModified", "Attributes", "Acls", "FileContentChecksum")
+_SOFTWARE = ("SoftwareName", "CurrentVersion", "Architecture", "Publisher")
+_DAEMONS = ("SvcName", "SvcState", "SvcRunlevels", "SvcController", "SvcPath")
+_COLUMNS = {"Files": _FILES, "Software": _SOFTWARE, "Daemons": _DAEMONS}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("kind", type=str.capitalize, choices=tuple(_COLUMNS), metavar="KIND", help=", ".join(_COLUMNS))
+    parser.add_argument("--rule", metavar="FILE", help="files: the rule that says which (default: the default rule)")
+    add_settings(parser, ("root",))
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Run the collector and write its items as rows of ConfigurationData."""
+    values = load_values(arguments)
+    root = os.fsencode(values["root"])
+    collectors = {"Files": _files, "Software": _software, "Daemons": _daemons}
+    problems: list[str] = []
+    output.rows(collectors[arguments.kind](arguments, root, problems), _COLUMNS[arguments.kind])
+    for problem in problems:
+        output.message(problem)
+    return 0
+
+
+_NOT_YET = "this kind is not collected on Windows yet"
+
+
+class _NothingKnown:
+    """The last look that never was."""
+
+    def folder(self, folder: bytes) -> Mapping[bytes, bytes]:
+        """Nothing is known of any folder."""
+        return {}
+
+
+def _files(arguments: argparse.Namespace, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
+    if sys.platform == "win32":
+        raise SettingsError(_NOT_YET)
+    else:
+        from whatchanged.collectors.files import FileCollector
+        from whatchanged.rules.scope import FileScope
+
+        scope = FileScope(_file_rules(arguments.rule))
+        collector = FileCollector(scope, root=root, known=_NothingKnown(), stop=threading.Event())
+        for look in collector.run():
+            for looked in look.looked:
+                yield {"ConfigDataType": "Files", **looked.item.columns(), "RuleName": ", ".join(looked.rules)}
+        _say(collector.outcome, problems)
+
+
+def _file_rules(file: str | None) -> list[Any]:
+    from whatchanged import rules
+
+    document = rules.DEFAULT_RULE if file is None else read_document(file)
+    return [entry for rule in rules.read(document) for source in rule.sources for entry in source.settings.files]
+
+
+def _software(arguments: argparse.Namespace, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
+    if sys.platform == "win32":
+        raise SettingsError(_NOT_YET)
+    else:
+        from whatchanged.collectors.software import DpkgCollector
+
+        snapshot = DpkgCollector(root=root).run()
+        for item in snapshot.items:
+            yield {"ConfigDataType": "Software", **item.columns()}
+        _say(snapshot.outcome, problems)
+
+
+def _daemons(arguments: argparse.Namespace, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
+    if sys.platform == "win32":
+        raise SettingsError(_NOT_YET)
+    else:
+        from whatchanged.collectors.services import SystemdCollector
+
+        snapshot = SystemdCollector(root=root).run()
+        for item in snapshot.items:
+            yield {"ConfigDataType": "Daemons", **item.columns()}
+        _say(snapshot.outcome, problems)
+
+
+def _say(outcome: Any, problems: list[str]) -> None:
+    """Put what could not be looked at into words."""
+    for failure in outcome.failures:
+        path = failure.path.decode(errors="replace") if isinstance(failure.path, bytes) else failure.path
+        problems.append(f"{path}: {failure.reason}")
+    if outcome.failures_total > len(outcome.failures):
+        problems.append(f"and {outcome.failures_total - len(outcome.failures)} more failures")
+    problems.append(f"{outcome.status}: {outcome.seen} items seen, {outcome.failed} failed, {outcome.duration_ms} ms")

@@ -1,0 +1,150 @@
+"""`whatchanged doctor`: looks at what usually goes wrong, and says what to do."""
+
+from __future__ import annotations
+
+import argparse
+import email.utils
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from whatchanged.cli.connection import connect
+from whatchanged.cli.install import installed_units
+from whatchanged.cli.options import Values, add_settings, load_values
+from whatchanged.cli.output import Output
+from whatchanged.cli.tracker_control import ask
+from whatchanged.errors import OperationError
+
+NAME = "doctor"
+SUMMARY = "Look at what usually goes wrong, and say what to do"
+
+_FREE_WARNING = 1024**3
+_FREE_ERROR = 100 * 1024**2
+_SKEW_SECONDS = 30.0
+_DESCRIPTORS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    status: str
+    detail: str
+    advice: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_settings(parser, ("url", "ca"))
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Run every check; fails when one found an error."""
+    values = load_values(arguments)
+    findings = [finding for check in CHECKS for finding in check(values)]
+    rows = [{"Check": f.check, "Status": f.status, "Detail": f.detail, "Advice": f.advice} for f in findings]
+    output.rows(rows, ("Check", "Status", "Detail", "Advice"))
+    return 1 if any(f.status == "Error" for f in findings) else 0
+
+
+def _data_folder(values: Values) -> Iterator[Finding]:
+    data = values.data
+    if not os.path.isdir(data.path):
+        yield Finding(
+            "data folder", "Error", f"{data.path} does not exist", "`whatchanged up` makes it; or name --data"
+        )
+        return
+    if sys.platform != "win32":
+        for folder in (data.tracker, data.forwarder, data.server):
+            mode = os.stat(folder).st_mode & 0o777 if os.path.isdir(folder) else 0o700
+            if mode & 0o077:
+                yield Finding("data folder", "Error", f"{folder} is open to others ({mode:o})", f"chmod 700 {folder}")
+    yield Finding("data folder", "Ok", data.path)
+
+
+def _disk(values: Values) -> Iterator[Finding]:
+    if not os.path.isdir(values.data.path):
+        return
+    free = shutil.disk_usage(values.data.path).free
+    status = "Error" if free < _FREE_ERROR else "Warning" if free < _FREE_WARNING else "Ok"
+    advice = "" if status == "Ok" else "make room: without space nothing new is recorded"
+    yield Finding("disk space", status, f"{free // 1024**2} MiB free", advice)
+
+
+def _limits(values: Values) -> Iterator[Finding]:
+    if sys.platform == "win32":
+        yield Finding("open files", "Ok", "no limit of this kind")
+    else:
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        low = soft != resource.RLIM_INFINITY and soft < _DESCRIPTORS
+        yield Finding("open files", "Warning" if low else "Ok", f"limit {soft}", "raise LimitNOFILE" if low else "")
+
+
+def _tracker(values: Values) -> Iterator[Finding]:
+    if values["url"]:
+        return
+    try:
+        status = ask(values, "status")
+    except OperationError as error:
+        yield Finding("tracker", "Error", error.message, error.hint)
+        return
+    yield Finding("tracker", "Ok", f"version {status.get('version')}, items {status.get('items')}")
+    outbox = status.get("outbox", {})
+    if outbox.get("full"):
+        yield Finding("outbox", "Error", "full: the state stands still", "look at the forwarder and the server")
+    if outbox.get("error"):
+        yield Finding("outbox", "Warning", str(outbox["error"]), "is the forwarder running?")
+    if not status.get("configuration", {}).get("kinds"):
+        yield Finding("rules", "Warning", "no rule asks for anything here", "`whatchanged rules associate`")
+
+
+def _pipe(values: Values) -> Iterator[Finding]:
+    if values["url"]:
+        return
+    there = os.path.exists(values.data.pipe_socket)
+    advice = "" if there else "is the forwarder running, and may you enter its folder?"
+    yield Finding("pipe", "Ok" if there else "Error", values.data.pipe_socket, advice)
+
+
+def _units(values: Values) -> Iterator[Finding]:
+    for unit in installed_units():
+        done = subprocess.run(  # noqa: S603 - an absolute program and names of ours
+            ["/usr/bin/systemctl", "is-active", unit], capture_output=True, text=True, timeout=10, check=False
+        )
+        state = done.stdout.strip()
+        advice = "" if state == "active" else f"journalctl -u {unit}"
+        yield Finding(unit, "Ok" if state == "active" else "Error", state, advice)
+
+
+def _server(values: Values) -> Iterator[Finding]:
+    try:
+        with connect(values) as server:
+            began = time.time()
+            date = server.date()
+            skew = None if date is None else email.utils.parsedate_to_datetime(date).timestamp() - began
+            yield Finding("server", "Ok", server.url)
+    except OperationError as error:
+        yield Finding("server", "Error", str(error), error.hint)
+        return
+    if skew is not None:
+        far = abs(skew) > _SKEW_SECONDS
+        detail = f"{skew:+.0f} s against the server"
+        yield Finding("clock", "Warning" if far else "Ok", detail, "synchronise the clocks (NTP)" if far else "")
+
+
+CHECKS: tuple[Callable[[Values], Iterator[Finding]], ...] = (
+    _data_folder,
+    _disk,
+    _limits,
+    _units,
+    _pipe,
+    _tracker,
+    _server,
+)

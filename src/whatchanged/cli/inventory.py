@@ -1,0 +1,51 @@
+"""`whatchanged inventory KIND`: what is on the machines now, or was at a time."""
+
+from __future__ import annotations
+
+import argparse
+
+from whatchanged.cli.changes import positive
+from whatchanged.cli.connection import connect
+from whatchanged.cli.moments import moment
+from whatchanged.cli.options import add_settings, load_values
+from whatchanged.cli.output import Output
+
+NAME = "inventory"
+SUMMARY = "What is on the machines"
+
+_DAEMONS = ("Computer", "SvcName", "SvcState", "SvcRunlevels", "SvcController", "SvcPath", "TimeGenerated")
+_SOFTWARE = ("Computer", "SoftwareName", "CurrentVersion", "Architecture", "Publisher", "SoftwareType")
+_COLUMNS = {
+    "files": ("Computer", "FileSystemPath", "Size", "DateModified", "Attributes", "Acls"),
+    "software": _SOFTWARE,
+    "patches": _SOFTWARE,
+    "daemons": _DAEMONS,
+    "services": ("Computer", "SvcName", "SvcDisplayName", "SvcState", "SvcStartupType", "SvcAccount", "SvcPath"),
+    "registry": ("Computer", "RegistryKey", "ValueName", "ValueType", "ValueData"),
+}
+_PATCH_TYPES = ("Patch", "Update", "WindowsUpdate")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("kind", choices=tuple(_COLUMNS), metavar="KIND", help=", ".join(_COLUMNS))
+    add_settings(parser, ("url", "ca"))
+    parser.add_argument("--machine", metavar="NAME|ID", help="only of this machine")
+    parser.add_argument("--name", help="only items whose name contains this")
+    parser.add_argument("--at", type=moment, metavar="TIME", help="as it was then: 24h (ago), or ISO 8601")
+    parser.add_argument("--limit", type=positive, metavar="N", help="at most so many (default: 1000; --json: all)")
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Write the inventory."""
+    kind = "software" if arguments.kind == "patches" else arguments.kind
+    wanted = {"machine": arguments.machine, "name": arguments.name, "at": arguments.at}
+    limit = arguments.limit or (None if output.as_json else 1000)
+    with connect(load_values(arguments)) as server:
+        rows = server.pages(f"/api/v1/inventory/{kind}", wanted, None if arguments.kind == "patches" else limit)
+        if arguments.kind == "patches":
+            rows = (row for row in rows if row.get("SoftwareType") in _PATCH_TYPES)
+        count = output.rows(rows, _COLUMNS[arguments.kind])
+    if not output.as_json and limit is not None and count >= limit:
+        output.message(f"Only the first {limit} are shown; --limit N shows more.")
+    return 0

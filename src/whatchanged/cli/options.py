@@ -1,0 +1,191 @@
+"""The settings of every command, in one tuple: a settings file is shared by all of them.
+
+Precedence: flags, `WHATCHANGED_<NAME>`, the TOML file (`--config`, else /etc/whatchanged/config.toml if it exists).
+Secrets have no flag: anyone may read the command line of a process (/proc/<pid>/cmdline).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from whatchanged.errors import SettingsError
+from whatchanged.settings import DataFolder, Setting, boolean, load, text
+
+__all__ = ["SETTINGS", "Values", "add_common", "add_common_to_actions", "add_settings", "load_values", "read_secret"]
+
+DEFAULT_FILE = "/etc/whatchanged/config.toml"
+_SECRETS = frozenset({"token"})
+_SIZE = re.compile(r"(\d{1,15})\s*([KMGT]i?B?)?\Z", re.ASCII | re.IGNORECASE)
+_SIZE_STEPS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_SECRET_LIMIT = 64 * 1024
+
+
+def _port(value: object) -> int:
+    number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else -1
+    if not 0 <= number <= 65_535:
+        raise ValueError("must be a port from 0 (any free one) to 65535")
+    return number
+
+
+def _size(value: object) -> int:
+    match = _SIZE.match(str(value).strip())
+    if match is None or isinstance(value, bool) or int(match[1]) < 1:
+        raise ValueError("must be a size such as 500MB or 2GiB")
+    size: int = int(match[1]) * 1024 ** _SIZE_STEPS[(match[2] or "")[:1].upper()]
+    return size
+
+
+def _level(value: object) -> str:
+    level = str(value).upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+    return level
+
+
+def _names(value: object) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ValueError("must be names separated by commas")
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _uid(value: object) -> int:
+    number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else -1
+    if not 0 <= number < 2**32 - 1:
+        raise ValueError("must be a numeric user id")
+    return number
+
+
+def _uids(value: object) -> tuple[int, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list):
+        raise ValueError("must be numeric user ids separated by commas")  # noqa: TRY004 - collected by settings.load
+    try:
+        return tuple(int(part) for part in parts)
+    except (TypeError, ValueError):
+        raise ValueError("must be numeric user ids separated by commas") from None
+
+
+_POLICY = r"C:\ProgramData\whatchanged\policy.toml" if sys.platform == "win32" else "/etc/whatchanged/policy.toml"
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("data", None, text, "data folder (default: /var/lib/whatchanged for root, else the user's state folder)"),
+    Setting("log_level", "INFO", _level, "DEBUG, INFO, WARNING or ERROR"),
+    # Commands that ask a server
+    Setting("url", None, text, "address of the server to ask (default: the local installation)"),
+    Setting("token", None, text, "token for that server"),
+    Setting("ca", None, text, "file with the certificate authority of that server (PEM)"),
+    # Server
+    Setting("address", "127.0.0.1", text, "address the server listens on"),
+    Setting("port", 8350, _port, "port the server listens on; 0 = any free one"),
+    Setting("server_names", (), _names, "further names and addresses in the server's own certificate"),
+    Setting("tls_certificate", None, text, "certificate chain of the server (PEM); default: one of its own making"),
+    Setting("tls_key", None, text, "key of that certificate (PEM)"),
+    Setting("tls", True, boolean, "false: plain http, on loopback addresses only"),
+    Setting("public_url", "", text, "where machines reach the server, if not by its address and port"),
+    Setting("backups", None, text, "folder for backups; default: backups in the server's folder"),
+    Setting("database", None, text, "control plane database (SQLAlchemy URL); default: SQLite in the data folder"),
+    Setting("telemetry", None, text, "ClickHouse DSN; default: chDB in the data folder"),
+    # Forwarder
+    Setting("store_quota", 10_000 * 1024**2, _size, "space for records not uploaded yet", "bytes"),
+    Setting("proxy", None, text, "proxy for the way to the server; default: HTTPS_PROXY"),
+    Setting("foreign_uids", (), _uids, "accounts whose programs may send records of their own"),
+    # Tracker
+    Setting("root", "/", text, "root of the system to look at"),
+    Setting("policy", _POLICY, text, "policy file that bounds what rules may ask"),
+    Setting("outbox_quota", 512 * 1024**2, _size, "space for records not handed over yet", "bytes"),
+    Setting("computer", None, text, "name of this machine in the records; default: its host name"),
+    Setting("instance", "", text, "suffix of an instance beside the machine's main one"),
+    Setting("forwarder_uid", None, _uid, "account of the forwarder; default: that of the pipe's folder"),
+    Setting("tracker_uid", None, _uid, "account of the tracker; default: that of the tracker's folder"),
+    Setting("main_instance", False, boolean, "serve the upstream names of the pipe, as the one instance of a machine"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Loaded settings by name."""
+
+    by_name: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of the setting `name`."""
+        return self.by_name[name]
+
+    @property
+    def data(self) -> DataFolder:
+        """The data folder."""
+        given = self.by_name["data"]
+        return DataFolder(os.path.abspath(given)) if given else DataFolder.default()
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add what every command takes."""
+    _add_common(parser)
+
+
+def add_common_to_actions(parser: argparse.ArgumentParser) -> None:
+    """Let the actions of a command take the common flags too."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for sub in action.choices.values():
+                _add_common(sub)
+                # Without defaults: they would overwrite what stood before the action.
+                for option in sub._actions:
+                    if option.dest in ("json", "config", "data", "log_level"):
+                        option.default = argparse.SUPPRESS
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("common")
+    group.add_argument("--json", action="store_true", help="one JSON array of rows instead of a table")
+    group.add_argument("--config", metavar="FILE", help=f"TOML file of settings (default: {DEFAULT_FILE} if it exists)")
+    add_settings(group, ("data", "log_level"))
+
+
+def add_settings(parser: argparse._ActionsContainer, names: Sequence[str]) -> None:
+    """Add a flag for each of the settings."""
+    by_name = {setting.name: setting for setting in SETTINGS}
+    for name in names:
+        setting = by_name[name]
+        default = f" (default: {setting.default})" if setting.default not in (None, "", (), False) else ""
+        parser.add_argument(
+            "--" + name.replace("_", "-"),
+            metavar="VALUE",
+            help=(setting.help + default + f" [{setting.environment}]").replace("%", "%%"),
+        )
+
+
+def load_values(arguments: argparse.Namespace) -> Values:
+    """Load all settings for a command; raises SettingsError."""
+    file = arguments.config or (DEFAULT_FILE if os.path.exists(DEFAULT_FILE) else None)
+    given = vars(arguments)
+    flags = {s.name: given.get(s.name) for s in SETTINGS if s.name not in _SECRETS}
+    return Values(load(SETTINGS, flags=flags, file=file))
+
+
+def read_secret(source: str | None, variable: str) -> str:
+    """Return a secret from the file `source`, `-` for standard input, or else the environment `variable`."""
+    if source is None:
+        secret = os.environ.get(variable, "")
+        where = variable
+    elif source == "-":
+        secret = sys.stdin.read(_SECRET_LIMIT)
+        where = "standard input"
+    else:
+        where = source
+        try:
+            with open(source, encoding="ascii") as stream:
+                secret = stream.read(_SECRET_LIMIT)
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"cannot read the token file: {error}") from error
+    if not secret.strip():
+        hint = f"give it by --token-file FILE, --token-file - or {variable}"
+        raise SettingsError(f"no token in {where}", hint=hint)
+    return secret.strip()

@@ -1,0 +1,94 @@
+"""`whatchanged server`: ingestion, storage, control plane and HTTP interfaces."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from whatchanged.cli.options import Values, add_settings, load_values
+from whatchanged.cli.output import Output
+from whatchanged.cli.processes import run_process
+from whatchanged.errors import SettingsError
+
+if TYPE_CHECKING:
+    from whatchanged.server.process import ServerSettings, TlsFiles
+
+NAME = "server"
+SUMMARY = "Run the server: takes records in, keeps them, answers questions"
+
+SERVER_PACKAGES = ("alembic", "chdb", "clickhouse_connect", "cryptography", "litestar", "sqlalchemy", "uvicorn")
+_SERVER_SETTINGS = (
+    "address",
+    "port",
+    "server_names",
+    "tls_certificate",
+    "tls_key",
+    "tls",
+    "public_url",
+    "database",
+    "telemetry",
+    "backups",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_settings(parser, _SERVER_SETTINGS)
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Run until stopped."""
+    require_server_packages()
+    values = load_values(arguments)
+
+    def load() -> Callable[[threading.Event], int]:
+        from whatchanged.server.process import run as run_server
+
+        settings = server_settings(values)
+        return lambda stop: run_server(settings, stop)
+
+    return run_process(values, load)
+
+
+def require_server_packages() -> None:
+    """Raise SettingsError when this is the base install, which is the agents only."""
+    if sys.platform == "win32":
+        raise SettingsError("the server runs on Linux only", hint="this machine can be tracked: `whatchanged enroll`")
+    missing = [name for name in SERVER_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SettingsError(
+            f"this is the base install, without the server ({', '.join(missing)} missing)",
+            hint=f"{sys.executable} -m pip install 'whatchanged[server]'",
+        )
+
+
+def server_settings(values: Values) -> ServerSettings:
+    """Return the server's own form of the settings."""
+    from whatchanged.server.process import ServerSettings
+
+    return ServerSettings(
+        data=values.data,
+        host=values["address"],
+        port=values["port"],
+        tls=_tls(values),
+        names=values["server_names"],
+        public_url=values["public_url"],
+        telemetry=values["telemetry"] or "",
+        control=values["database"] or "",
+        backups=values["backups"] or "",
+    )
+
+
+def _tls(values: Values) -> Literal["auto", "off"] | TlsFiles:
+    from whatchanged.server.process import TlsFiles
+
+    certificate, key = values["tls_certificate"], values["tls_key"]
+    if bool(certificate) != bool(key):
+        raise SettingsError("tls_certificate and tls_key go together")
+    if certificate:
+        return TlsFiles(certificate, key)
+    return "auto" if values["tls"] else "off"

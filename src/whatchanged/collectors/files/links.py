@@ -1,0 +1,106 @@
+"""Where a symbolic link leads, resolved inside a root and without touching what must not be touched.
+
+The kernel could resolve a link in one call, but it would cross into automounts and hanging network file systems on
+the way; so each component is looked at here, and a barrier ends the way before it is crossed.
+"""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform != "win32"
+
+import os
+import stat
+from collections.abc import Collection
+
+import msgspec
+
+from whatchanged.collectors.files.system import Tree
+
+__all__ = ["Resolver", "Target"]
+
+_MAX_LINKS = 40  # as the kernel's own limit, path_resolution(7)
+_MAX_COMPONENTS = 4096
+_CACHE = 100_000
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What a link finally leads to: a canonical path and its status; never a link."""
+
+    path: bytes
+    status: os.stat_result
+
+
+class Resolver:
+    """Resolves links in a tree; remembers the folders it passed for the time of one run."""
+
+    def __init__(self, tree: Tree, barriers: Collection[bytes]) -> None:
+        self._tree = tree
+        self._barriers = barriers
+        self._folders: set[bytes] = set()
+        self._links: dict[bytes, bytes] = {}
+
+    def resolve(self, folder: bytes, target: bytes) -> Target | None:
+        """Return where `target`, found in the canonical `folder`, leads; None if nowhere or behind a barrier."""
+        current = b"/" if target.startswith(b"/") else folder
+        todo = _components(target)
+        followed = steps = 0
+        while todo:
+            steps += 1
+            name = todo.pop()
+            if name == b"..":
+                current = current.rpartition(b"/")[0] or b"/"
+                continue
+            path = b"/" + name if current == b"/" else current + b"/" + name
+            if path in self._barriers or steps > _MAX_COMPONENTS:
+                return None
+            if todo and path in self._folders:
+                current = path
+                continue
+            link = self._links.get(path)
+            status = None
+            if link is None:
+                try:
+                    status, link = self._tree.status_and_link(path)
+                except OSError:  # gone, denied, or changed under our hands: the link leads nowhere we can tell of
+                    return None
+                if link is None and not todo:
+                    return Target(path, status)
+            if link is not None:
+                followed += 1
+                if followed > _MAX_LINKS:
+                    return None
+                self._remember_link(path, link)
+                if link.startswith(b"/"):
+                    current = b"/"
+                todo.extend(_components(link))
+                continue
+            if status is None or not stat.S_ISDIR(status.st_mode):
+                return None
+            self._remember_folder(path)
+            current = path
+        try:
+            return Target(current, self._tree.lstat(current))
+        except OSError:
+            return None
+
+    def canonical(self, path: bytes) -> bytes | None:
+        """Return the canonical form of an absolute path that may pass through links, or None if it is not there."""
+        target = self.resolve(b"/", path)
+        return None if target is None else target.path
+
+    def _remember_folder(self, path: bytes) -> None:
+        if len(self._folders) >= _CACHE:
+            self._folders.clear()
+        self._folders.add(path)
+
+    def _remember_link(self, path: bytes, link: bytes) -> None:
+        if len(self._links) >= _CACHE:
+            self._links.clear()
+        self._links[path] = link
+
+
+def _components(path: bytes) -> list[bytes]:
+    """Return the components of `path`, last first."""
+    return [name for name in reversed(path.split(b"/")) if name not in (b"", b".")]

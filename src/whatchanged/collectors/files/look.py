@@ -1,0 +1,296 @@
+"""Looking at one entry: open, fstat the same descriptor, read, and make an item of it.
+
+Only regular files are ever opened for reading. What else a rule takes (folders, FIFOs, sockets, devices) is looked
+at through an O_PATH descriptor, which asks no driver and wakes no other end.
+"""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform != "win32"
+
+import errno
+import hashlib
+import os
+import stat
+import threading
+
+import msgspec
+
+from whatchanged.collectors.files.accounts import Accounts
+from whatchanged.collectors.files.acl import ACCESS, DEFAULT, acl_text
+from whatchanged.collectors.files.budget import Budget
+from whatchanged.collectors.files.links import Target
+from whatchanged.collectors.files.signature import SETTLE_NS, UNREAD, pack_status, settled
+from whatchanged.collectors.files.system import Tree, birth_time, open_in
+from whatchanged.collectors.outcome import Failure, Tally, reason_of
+from whatchanged.records.items import FileItem
+
+__all__ = ["GONE", "Candidate", "Looked", "Looker"]
+
+CHUNK = 1024 * 1024
+_RETRY_LIMIT = 256 * 1024 * 1024
+"""A file that changes while it is read is read again once, unless it is larger than this."""
+_INT64_MAX = (1 << 63) - 1
+_VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENXIO, errno.EINVAL})
+
+
+class Looked(msgspec.Struct, frozen=True):
+    """An item that was looked at because its signature is new."""
+
+    item: FileItem
+    signature: bytes
+    rules: tuple[str, ...]
+
+
+class Gone:
+    """The entry vanished (or became something else) between listing and looking."""
+
+
+GONE = Gone()
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """An entry whose signature has moved."""
+
+    name: bytes
+    rules: tuple[str, ...]
+    status: os.stat_result
+    previous: bytes | None
+    target: Target | None = None
+    """Where a followed link leads."""
+
+
+class _Stopped(Exception):
+    """The run was told to stop in the middle of a file."""
+
+
+class Looker:
+    """Makes items of candidates; used by several threads at once."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        accounts: Accounts,
+        budget: Budget,
+        stop: threading.Event,
+        tally: Tally,
+        *,
+        content_limit: int,
+        settle_ns: int = SETTLE_NS,
+    ) -> None:
+        self._tree = tree
+        self._accounts = accounts
+        self._budget = budget
+        self._stop = stop
+        self._tally = tally
+        self._content_limit = content_limit
+        self._settle_ns = settle_ns
+
+    def look_at_all(
+        self, folder_fd: int, prefix: bytes, candidates: list[Candidate]
+    ) -> list[tuple[Looked | Gone | None, Failure | None]]:
+        """Look at several entries of one folder; stops early, with fewer results, when told to."""
+        results = []
+        for candidate in candidates:
+            if self._stop.is_set():
+                break
+            try:
+                results.append(self.look_at(folder_fd, prefix, candidate))
+            except _Stopped:
+                break
+        return results
+
+    def look_at(
+        self, folder_fd: int, prefix: bytes, candidate: Candidate
+    ) -> tuple[Looked | Gone | None, Failure | None]:
+        """Look at one entry: what came of it, and what went wrong. Neither: it is as it was."""
+        path = prefix + candidate.name
+        try:
+            mode = candidate.status.st_mode
+            if candidate.target is not None:
+                return self._followed(folder_fd, path, candidate, candidate.target)
+            if stat.S_ISREG(mode):
+                return self._regular(folder_fd, path, candidate)
+            return self._bare(folder_fd, path, candidate)
+        except OSError as error:
+            if error.errno in _VANISHED:
+                return GONE, None
+            return self._unread(path, candidate, reason_of(error))
+
+    def _regular(
+        self, folder_fd: int, path: bytes, candidate: Candidate
+    ) -> tuple[Looked | Gone | None, Failure | None]:
+        fd = open_in(candidate.name, folder_fd)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                return GONE, None
+            digest, status, problem = self._content(fd, status)
+            item = self._item(fd, path, status, sha256=digest)
+        finally:
+            os.close(fd)
+        return self._result(candidate, item, pack_status(status), status, problem)
+
+    def _followed(
+        self, folder_fd: int, path: bytes, candidate: Candidate, target: Target
+    ) -> tuple[Looked | Gone | None, Failure | None]:
+        text = os.readlink(candidate.name, dir_fd=folder_fd)
+        problem = ""
+        if stat.S_ISREG(target.status.st_mode):
+            fd = self._tree.open_file(target.path)
+            try:
+                digest, status, problem = self._content(fd, os.fstat(fd))
+                item = self._item(fd, path, status, sha256=digest, link=text, link_mode=candidate.status.st_mode)
+            finally:
+                os.close(fd)
+        else:
+            fd = self._tree.open(target.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                status = os.fstat(fd)
+                item = self._item(fd, path, status, link=text, link_mode=candidate.status.st_mode)
+            finally:
+                os.close(fd)
+        signature = pack_status(candidate.status) + pack_status(status)
+        return self._result(candidate, item, signature, status, problem)
+
+    def _bare(self, folder_fd: int, path: bytes, candidate: Candidate) -> tuple[Looked | Gone | None, Failure | None]:
+        fd = os.open(candidate.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
+        try:
+            status = os.fstat(fd)
+            if stat.S_IFMT(status.st_mode) != stat.S_IFMT(candidate.status.st_mode):
+                return GONE, None
+            if stat.S_ISLNK(status.st_mode):
+                text = os.readlink(b"", dir_fd=fd)
+                item = self._item(fd, path, status, link=text, link_mode=status.st_mode)
+            else:
+                item = self._item(fd, path, status)
+        finally:
+            os.close(fd)
+        return self._result(candidate, item, pack_status(status), status, "")
+
+    def _unread(self, path: bytes, candidate: Candidate, reason: str) -> tuple[Looked | Gone | None, Failure | None]:
+        """An entry that could not be opened: new ones become items without a checksum, known ones stay as known."""
+        failure = Failure(path, reason)
+        status = candidate.target.status if candidate.target is not None else candidate.status
+        signature = UNREAD + pack_status(candidate.status)
+        if candidate.target is not None:
+            signature += pack_status(status)
+        known = candidate.previous
+        if known is not None and (not known.startswith(UNREAD) or known == signature):
+            return None, failure
+        item = self._item(None, path, status)
+        return Looked(item, signature, candidate.rules), failure
+
+    def _result(
+        self, candidate: Candidate, item: FileItem, signature: bytes, status: os.stat_result, problem: str
+    ) -> tuple[Looked | Gone | None, Failure | None]:
+        failure = Failure(item.path, problem) if problem else None
+        known = candidate.previous
+        if stat.S_ISREG(item.mode) and not item.sha256:
+            signature = UNREAD + signature
+            if known is not None and (not known.startswith(UNREAD) or known == signature):
+                return None, failure
+        else:
+            signature = settled(signature, status, self._settle_ns)
+        return Looked(item, signature, candidate.rules), failure
+
+    def _content(self, fd: int, status: os.stat_result) -> tuple[bytes, os.stat_result, str]:
+        """Return the digest, the status it belongs to, and what went wrong."""
+        digest, problem = b"", ""
+        for again in (True, False):
+            if status.st_size > self._content_limit:
+                return b"", status, f"larger than the limit of {self._content_limit} bytes: not hashed"
+            try:
+                digest, whole = self._digest(fd, status.st_size)
+            except OSError as error:
+                return b"", status, reason_of(error)
+            after = os.fstat(fd)
+            if whole and pack_status(after) == pack_status(status):
+                return digest, status, ""
+            problem = "changed while it was read"
+            if not again or status.st_size > _RETRY_LIMIT:
+                break
+            status = after
+        # The digest belongs to `status`, the look before the read (or is a mixture). The signature made of it
+        # differs from what is there now, so the next run reads the file again.
+        return digest, status, problem
+
+    def _digest(self, fd: int, size: int) -> tuple[bytes, bool]:
+        """Return the SHA-256 of the first `size` bytes, and whether there were that many."""
+        if size <= CHUNK:
+            data = os.pread(fd, size, 0) if size else b""
+            self._spent(len(data))
+            return hashlib.sha256(data).digest(), len(data) == size
+        state = hashlib.sha256()
+        buffer = bytearray(CHUNK)
+        view = memoryview(buffer)
+        place = 0
+        while place < size:
+            count = os.preadv(fd, [view[: min(CHUNK, size - place)]], place)
+            if count == 0:
+                break
+            state.update(view[:count])
+            place += count
+            self._spent(count)
+        return state.digest(), place == size
+
+    def _spent(self, count: int) -> None:
+        self._tally.read(count)
+        self._budget.spend(count)
+        if self._stop.is_set():
+            raise _Stopped
+
+    def _item(
+        self,
+        fd: int | None,
+        path: bytes,
+        status: os.stat_result,
+        *,
+        sha256: bytes = b"",
+        link: bytes | None = None,
+        link_mode: int | None = None,
+    ) -> FileItem:
+        accounts = self._accounts
+        return FileItem(
+            path=path,
+            mode=status.st_mode,
+            size=status.st_size,
+            # Times beyond 64 bits of nanoseconds (year 2262) are forged; the state keeps 64.
+            modified_ns=_int64(status.st_mtime_ns),
+            created_ns=None if fd is None else _birth(fd),
+            uid=status.st_uid,
+            gid=status.st_gid,
+            owner=accounts.users.get(status.st_uid, ""),
+            group=accounts.groups.get(status.st_gid, ""),
+            acl="" if fd is None or stat.S_ISLNK(status.st_mode) else self._acl(fd, status),
+            sha256=sha256,
+            link_target=link,
+            link_mode=link_mode,
+        )
+
+    def _acl(self, fd: int, status: os.stat_result) -> str:
+        # An O_PATH descriptor takes no fgetxattr; its entry in /proc leads to the very same inode.
+        place: int | bytes = fd if stat.S_ISREG(status.st_mode) else b"/proc/self/fd/%d" % fd
+        access = _attribute(place, ACCESS)
+        default = _attribute(place, DEFAULT) if stat.S_ISDIR(status.st_mode) else b""
+        if not access and not default:
+            return ""
+        return acl_text(access, default, self._accounts.users, self._accounts.groups)
+
+
+def _attribute(place: int | bytes, name: str) -> bytes:
+    try:
+        return os.getxattr(place, name)
+    except OSError:  # ENODATA: none; ENOTSUP: the file system knows none
+        return b""
+
+
+def _birth(fd: int) -> int | None:
+    time = birth_time(fd)
+    return None if time is None else _int64(time)
+
+
+def _int64(value: int) -> int:
+    return max(-_INT64_MAX - 1, min(value, _INT64_MAX))

@@ -1,0 +1,164 @@
+"""How a collector's run went: failure is data, and "nothing there" differs from "could not look".
+
+`Tally` is the growing form, owned by one run; `Outcome` the final one. The lists that removal decisions rest on
+(`denied`, `skipped`) are never cut: when they grow beyond their bound they get coarser, so that they cover more.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+import msgspec
+
+__all__ = ["Failure", "Outcome", "RunStatus", "Skipped", "Snapshot", "Tally", "covering", "reason_of"]
+
+MAX_FAILURES = 200
+"""Failures an outcome names; `failures_total` counts all."""
+MAX_DENIED = 10_000
+"""Subtrees an outcome names before it names their parents instead."""
+
+ItemType = TypeVar("ItemType")
+
+
+class RunStatus(StrEnum):
+    """How a run ended."""
+
+    OK = "Ok"
+    PARTIAL = "Partial"
+    """Something was denied, failed or skipped; the rest is right."""
+    FAILED = "Failed"
+    """Nothing could be said about the machine."""
+    STOPPED = "Stopped"
+    """The run was told to stop before its end."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Something that could not be looked at: its path (or other name) and why."""
+
+    path: bytes
+    reason: str
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """A subtree left out on purpose, and why."""
+
+    path: bytes
+    reason: str
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one run."""
+
+    status: RunStatus
+    seen: int = 0
+    """Items seen."""
+    failed: int = 0
+    """Items that could not be looked at."""
+    duration_ms: int = 0
+    failures: tuple[Failure, ...] = ()
+    """The first of the failures."""
+    failures_total: int = 0
+    denied: tuple[bytes, ...] = ()
+    """Folders that could not be read: nothing is known about what is below, so nothing there was removed."""
+    skipped: tuple[Skipped, ...] = ()
+    """Subtrees left out on purpose: network file systems, automounts."""
+    looked: int = 0
+    """Items that were read anew, because they were unknown or their signature had moved."""
+    bytes_read: int = 0
+
+
+class Snapshot(msgspec.Struct, Generic[ItemType], frozen=True, kw_only=True):
+    """All items of a kind that is read in one go."""
+
+    items: tuple[ItemType, ...]
+    outcome: Outcome
+    unsettled: frozenset[bytes] = frozenset()
+    """Keys of items in the middle of an operation: keep what was known of them and look again soon."""
+
+
+class Tally:
+    """The outcome of a run while it grows; safe to be used by several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self.seen = 0
+        self.looked = 0
+        self.bytes_read = 0
+        self.failed = 0
+        self._failures: list[Failure] = []
+        self._failures_total = 0
+        self._denied: set[bytes] = set()
+        self._skipped: dict[bytes, str] = {}
+        self.broken = False
+
+    def fail(self, failure: Failure, *, item: bool = True) -> None:
+        """Record a failure; of an item unless `item` is false."""
+        with self._lock:
+            self._failures_total += 1
+            self.failed += item
+            if len(self._failures) < MAX_FAILURES:
+                self._failures.append(failure)
+
+    def deny(self, folder: bytes, reason: str) -> None:
+        """Record a folder that could not be read."""
+        self.fail(Failure(folder, reason), item=False)
+        self._denied.add(folder)
+        if len(self._denied) > MAX_DENIED:
+            self._denied = set(covering(self._denied, MAX_DENIED // 2))
+
+    def skip(self, folder: bytes, reason: str) -> None:
+        """Record a subtree left out on purpose; beyond the bound it counts as denied, by its parent."""
+        if len(self._skipped) < MAX_DENIED:
+            self._skipped[folder] = reason
+        else:
+            self.deny(folder, reason)
+
+    def read(self, count: int) -> None:
+        """Count bytes of content read."""
+        with self._lock:
+            self.bytes_read += count
+
+    def outcome(self, *, stopped: bool = False) -> Outcome:
+        """Return the final form."""
+        if stopped:
+            status = RunStatus.STOPPED
+        elif self.broken:
+            status = RunStatus.FAILED
+        else:
+            status = RunStatus.PARTIAL if self._failures_total or self._skipped else RunStatus.OK
+        return Outcome(
+            status=status,
+            seen=self.seen,
+            failed=self.failed,
+            duration_ms=int((time.monotonic() - self._started) * 1000),
+            failures=tuple(self._failures),
+            failures_total=self._failures_total,
+            denied=tuple(sorted(self._denied)),
+            skipped=tuple(Skipped(path, why) for path, why in sorted(self._skipped.items())),
+            looked=self.looked,
+            bytes_read=self.bytes_read,
+        )
+
+
+def covering(folders: set[bytes], limit: int) -> set[bytes]:
+    """Return at most `limit` folders (at least one) that cover all of `folders`, deepest given up first."""
+    while len(folders) > max(limit, 1):
+        depth = max(path.count(b"/") for path in folders)
+        lifted = {path for path in folders if path.count(b"/") == depth}
+        parents = {path.rpartition(b"/")[0] or b"/" for path in lifted}
+        if parents == lifted:  # only the root is left
+            return parents
+        folders = (folders - lifted) | parents
+    return folders
+
+
+def reason_of(error: OSError) -> str:
+    """Return an operating system error as a name and text that do not depend on the language of the machine."""
+    number = error.errno or 0
+    return f"{errno.errorcode.get(number, number)}: {os.strerror(number)}"

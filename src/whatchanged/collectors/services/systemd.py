@@ -1,0 +1,301 @@
+"""Daemons of a Linux machine: service units and SysV scripts.
+
+What a unit *is* (name, file, account, description, enablement) is always read from the unit files, so that it does
+not depend on whether systemd has the unit loaded; what it *does* is asked of the running systemd. A poll is one
+`systemctl show` (no shell, fixed language, bounded output); the unit files are read again only when a folder of
+them, or one of them, has moved.
+
+Judgements, so that a poll of an idle machine is silent:
+
+- transient units (`systemd-run`) are nobody's configuration and are left out; generated ones stay;
+- a loaded instance (`getty@tty1.service`) is an item when its template can be enabled; instances of others
+  (`user@1000`, `systemd-fsck@…`, a socket's connections) come and go with their cause;
+- a oneshot that ends by itself is always `Stopped`: being started by a timer is no change;
+- reloading is `Running`; starting and stopping are reported and *unsettled*.
+"""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform != "win32"
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import msgspec
+
+from whatchanged.collectors.files.links import Resolver
+from whatchanged.collectors.files.system import Tree
+from whatchanged.collectors.outcome import Failure, Snapshot, Tally, reason_of
+from whatchanged.collectors.services.unit_tree import ABSENT, UnitFile, UnitTree, is_service_name, template_of
+from whatchanged.records.items import DaemonItem
+
+__all__ = ["Loaded", "SystemdCollector", "parse_show", "sysv_enablement"]
+
+_SYSTEMCTL = ("/usr/bin/systemctl", "/bin/systemctl")
+_PROPERTIES = "Id,LoadState,ActiveState,Type,RemainAfterExit,FragmentPath,SourcePath,Description,User,Transient"
+_TIMEOUT = 30
+_ATTEMPTS = 10
+_LARGEST = 64 * 1024 * 1024
+_STATES = {
+    "active": "Running",
+    "reloading": "Running",
+    "refreshing": "Running",
+    "inactive": "Stopped",
+    "failed": "Stopped",
+    "maintenance": "Stopped",
+    "activating": "StartPending",
+    "deactivating": "StopPending",
+}
+_PENDING = frozenset({"StartPending", "StopPending"})
+_RUNLEVELS = "2345"
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A service that systemd has loaded."""
+
+    name: str
+    active: str
+    type: str
+    remain_after_exit: bool
+    fragment: str
+    source: str
+    description: str
+    user: str
+    load: str
+    transient: bool
+
+    def state(self) -> str:
+        """Return the state as the tables say it."""
+        if self.type == "oneshot" and not self.remain_after_exit:
+            return "Stopped"
+        return _STATES.get(self.active, "Stopped")
+
+
+def parse_show(raw: bytes) -> Iterator[Loaded]:
+    """Yield the services of `systemctl show` output: blocks of `Property=value` between empty lines. Pure."""
+    for block in raw.decode(errors="replace").split("\n\n"):
+        values = dict(line.partition("=")[::2] for line in block.split("\n") if "=" in line)
+        if name := values.get("Id", ""):
+            yield Loaded(
+                name=name,
+                active=values.get("ActiveState", ""),
+                type=values.get("Type", ""),
+                remain_after_exit=values.get("RemainAfterExit") == "yes",
+                fragment=values.get("FragmentPath", ""),
+                source=values.get("SourcePath", ""),
+                description=values.get("Description", ""),
+                user=values.get("User", ""),
+                load=values.get("LoadState", ""),
+                transient=values.get("Transient") == "yes",
+            )
+
+
+class SystemdCollector:
+    """Looks at the daemons below `root`; keeps the unit files it read between runs."""
+
+    name = "systemd"
+
+    def __init__(self, root: bytes = b"/") -> None:
+        self._root = root
+        self._stamp: list[tuple[bytes, int, int]] = []
+        self._whole = False
+        self._units: list[UnitFile] = []
+        self._scripts: list[DaemonItem] = []
+
+    def run(self) -> Snapshot[DaemonItem]:
+        """Return all daemons."""
+        tally = Tally()
+        found = self._look(tally)
+        for _ in range(_ATTEMPTS - 1):
+            if found is not None:
+                break
+            tally = Tally()
+            found = self._look(tally)
+        if found is None:
+            tally.broken = True
+            tally.fail(Failure(self._root, "the unit files change faster than they can be read"), item=False)
+        items, unsettled = found or ({}, set())
+        tally.seen = tally.looked = len(items)
+        sorted_items = tuple(items[name] for name in sorted(items))
+        return Snapshot(items=sorted_items, outcome=tally.outcome(), unsettled=frozenset(unsettled))
+
+    def _look(self, tally: Tally) -> tuple[dict[str, DaemonItem], set[bytes]] | None:
+        """Return the daemons and the unsettled keys, or None if the unit files moved while they were read.
+
+        `systemctl daemon-reload` (and enable, and every package operation) deletes what the generators made and runs
+        them again. Meanwhile systemd answers nobody: files that are the same before and after its answer are whole.
+        """
+        try:
+            with Tree(self._root) as tree:
+                self._read_files(tree, tally)
+                loaded = self._loaded(tally)
+                if loaded and self._stamp != _restamp(tree, self._stamp):
+                    return None
+            return _join(self._units, self._scripts, loaded)
+        except OSError as error:
+            tally.broken = True
+            tally.fail(Failure(self._root, reason_of(error)), item=False)
+            return {}, set()
+
+    def _read_files(self, tree: Tree, tally: Tally) -> None:
+        # Reading is a few hundred small files; listing the folders alone tells most changes, but an edit in place
+        # moves no folder, so everything that was read is asked for its time.
+        if self._whole and self._stamp == _restamp(tree, self._stamp):
+            return
+        units = UnitTree(tree, tally)
+        self._units = units.units()
+        self._scripts = _scripts(tree, {unit.name for unit in self._units}, tally, units.stamp)
+        self._whole = tally.outcome().failures_total == 0
+        self._stamp = units.stamp
+
+    def _loaded(self, tally: Tally) -> list[Loaded]:
+        if os.path.realpath(self._root) != b"/" or not os.path.isdir("/run/systemd/system"):  # sd_booted(3)
+            return []
+        program = next((path for path in _SYSTEMCTL if os.path.exists(path)), None)
+        if program is None:
+            raise FileNotFoundError(2, "systemctl is missing")
+        command = [program, "show", "--all", "--no-pager", f"--property={_PROPERTIES}", "--", "*.service"]
+        try:
+            done = subprocess.run(  # noqa: S603 - absolute path, fixed arguments
+                command,
+                capture_output=True,
+                check=False,
+                timeout=_TIMEOUT,
+                stdin=subprocess.DEVNULL,
+                env={"LC_ALL": "C", "PATH": "/usr/bin:/bin", "SYSTEMD_COLORS": "0"},
+            )
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(110, "systemctl did not answer") from None
+        if done.returncode != 0 or len(done.stdout) > _LARGEST:
+            tally.broken = True
+            reason = done.stderr.decode(errors="replace").strip()[:500]
+            raise OSError(5, f"systemctl show: {reason}")
+        return list(parse_show(done.stdout))
+
+
+def _join(
+    units: list[UnitFile], scripts: list[DaemonItem], loaded: list[Loaded]
+) -> tuple[dict[str, DaemonItem], set[bytes]]:
+    running = {service.name: service for service in loaded if not service.transient and service.load != "not-found"}
+    items: dict[str, DaemonItem] = {}
+    unsettled: set[bytes] = set()
+    by_name = {unit.name: unit for unit in units}
+    for unit in units:
+        if unit.state == "transient":
+            continue
+        if unit.state == "generated" and (service := running.get(unit.name)) is not None and service.source:
+            items[unit.name] = _generated(unit, service)
+            continue
+        items[unit.name] = _item(unit, unit.name, running.get(unit.name))
+    for script in scripts:
+        items.setdefault(script.name, script)
+    for name, service in running.items():
+        if name not in items and (owner := _template(name, by_name)) is not None:
+            items[name] = _item(owner, name, service)
+        if name in items and service.state() in _PENDING:
+            unsettled.add(items[name].key())
+    return items, unsettled
+
+
+def _template(name: str, units: dict[str, UnitFile]) -> UnitFile | None:
+    template = template_of(name.encode())
+    unit = units.get(template.decode()) if template is not None else None
+    return unit if unit is not None and (unit.text.wanted_by or unit.text.alias) else None
+
+
+def _item(unit: UnitFile, name: str, service: Loaded | None) -> DaemonItem:
+    return DaemonItem(
+        name=name,
+        display_name=unit.text.description or name,
+        description=unit.text.description,
+        state=service.state() if service is not None else "Stopped",
+        path=unit.path,
+        account="" if unit.state.startswith("masked") else unit.text.user or "root",
+        controller="systemd",
+        runlevels=unit.state,
+    )
+
+
+def _generated(unit: UnitFile, service: Loaded) -> DaemonItem:
+    """A unit that a generator made of something else: of a SysV script, that is what the daemon is."""
+    sysv = service.source.startswith("/etc/init.d/")
+    return DaemonItem(
+        name=unit.name,
+        display_name=unit.text.description or unit.name,
+        description=unit.text.description,
+        state=service.state(),
+        path=service.source if sysv else unit.path,
+        account=unit.text.user or "root",
+        controller="init" if sysv else "systemd",
+        runlevels="generated",
+    )
+
+
+def _scripts(tree: Tree, units: set[str], tally: Tally, stamp: list[tuple[bytes, int, int]]) -> list[DaemonItem]:
+    """Return the SysV scripts that no unit stands for."""
+    try:
+        names = _folder(tree, b"/etc/init.d", stamp)
+        links = {level: _folder(tree, b"/etc/rc%s.d" % level.encode(), stamp) for level in _RUNLEVELS}
+    except OSError as error:
+        tally.deny(b"/etc/init.d", reason_of(error))
+        return []
+    items = []
+    for name in sorted(names):
+        unit = name + b".service"
+        if not is_service_name(unit) or unit.decode() in units or b"." in name:
+            continue
+        status = tree.lstat(b"/etc/init.d/" + name)
+        if status.st_mode & 0o170111 & ~0o170000 and status.st_mode & 0o170000 == 0o100000:
+            items.append(
+                DaemonItem(
+                    name=unit.decode(),
+                    display_name=name.decode(),
+                    path=f"/etc/init.d/{name.decode()}",
+                    account="root",
+                    controller="init",
+                    runlevels=sysv_enablement(name, links),
+                )
+            )
+    return items
+
+
+def sysv_enablement(name: bytes, links: dict[str, set[bytes]]) -> str:
+    """Return `enabled` if a start link exists in any multi-user run level, else `disabled`. Pure.
+
+    The run levels themselves (and the two digits of order) differ from tool to tool and time to time.
+    """
+    for found in links.values():
+        if any(link[:1] == b"S" and link[1:3].isdigit() and link[3:] == name for link in found):
+            return "enabled"
+    return "disabled"
+
+
+def _folder(tree: Tree, path: bytes, stamp: list[tuple[bytes, int, int]]) -> set[bytes]:
+    real = Resolver(tree, ()).canonical(path)
+    if real is None:
+        stamp.append((path, *ABSENT))
+        return set()
+    fd = tree.open_folder(real)
+    try:
+        status = os.fstat(fd)
+        stamp.append((real, status.st_mtime_ns, status.st_ino))
+        return {os.fsencode(name) for name in os.listdir(fd)}
+    finally:
+        os.close(fd)
+
+
+def _restamp(tree: Tree, stamp: list[tuple[bytes, int, int]]) -> list[tuple[bytes, int, int]]:
+    now = []
+    for path, _, _ in stamp:
+        try:
+            status = os.stat(tree.outside(path))
+        except FileNotFoundError:
+            now.append((path, *ABSENT))
+        except OSError:
+            return []
+        else:
+            now.append((path, status.st_mtime_ns, status.st_ino))
+    return now

@@ -1,0 +1,86 @@
+"""The text of a unit file (systemd.syntax(7)). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+__all__ = ["UnitText", "parse_unit", "truth"]
+
+_MAX_LINES = 100_000
+
+
+class UnitText(msgspec.Struct):
+    """What a unit file and its drop-ins say, as far as it matters here."""
+
+    description: str = ""
+    user: str = ""
+    type: str = ""
+    remain_after_exit: bool = False
+    alias: list[str] = msgspec.field(default_factory=list)
+    wanted_by: list[str] = msgspec.field(default_factory=list)
+    """WantedBy=, RequiredBy= and UpheldBy= together: any makes a unit one that can be enabled."""
+    also: list[str] = msgspec.field(default_factory=list)
+    default_instance: str = ""
+
+
+def truth(value: str) -> bool:
+    """Return a boolean as systemd reads it; what it does not understand is false."""
+    return value.strip().lower() in ("1", "yes", "y", "true", "t", "on")
+
+
+def parse_unit(texts: Iterable[bytes]) -> UnitText:
+    """Read a unit file followed by its drop-ins, in the order in which they apply."""
+    unit = UnitText()
+    for raw in texts:
+        section = ""
+        for line in _logical_lines(raw.decode(errors="replace")):
+            if line.startswith("["):
+                section = line[1 : line.index("]")] if "]" in line else ""
+                continue
+            key, equals, value = line.partition("=")
+            if equals:
+                _apply(unit, section, key.strip(), value.strip())
+    return unit
+
+
+def _logical_lines(text: str) -> Iterable[str]:
+    held = ""
+    for number, raw in enumerate(text.split("\n")):
+        if number >= _MAX_LINES:
+            return
+        line = raw.strip()
+        if not held and not line:
+            continue
+        if line[:1] in ("#", ";"):  # comments may stand between the lines of one value
+            continue
+        if line.endswith("\\"):
+            held += line[:-1] + " "
+            continue
+        yield (held + line).strip()
+        held = ""
+    if held.strip():
+        yield held.strip()
+
+
+def _apply(unit: UnitText, section: str, key: str, value: str) -> None:
+    match section, key:
+        case "Unit", "Description":
+            unit.description = value
+        case "Service", "User":
+            unit.user = value
+        case "Service", "Type":
+            unit.type = value
+        case "Service", "RemainAfterExit":
+            unit.remain_after_exit = truth(value)
+        case "Install", "DefaultInstance":
+            unit.default_instance = value
+        case "Install", "Alias":
+            unit.alias += value.split()
+        case "Install", "WantedBy" | "RequiredBy" | "UpheldBy":
+            unit.wanted_by += value.split()
+        case "Install", "Also":
+            unit.also += value.split()
+        case _:
+            pass

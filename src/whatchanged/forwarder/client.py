@@ -1,0 +1,119 @@
+"""Requests of this machine to its server: credential, instance, TLS, final words."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from typing import Any
+
+import httpx
+import msgspec
+
+from whatchanged.errors import CredentialError, ServerError
+from whatchanged.forwarder.identity import FINAL_CODES, Identity, IdentityKeeper, check_url, error_of, tls_context
+from whatchanged.forwarder.settings import ForwarderSettings
+
+__all__ = ["ServerClient"]
+
+_log = logging.getLogger(__name__)
+
+
+class ServerClient:
+    """One thread uses one client; `instance` is the same for all of a process."""
+
+    def __init__(self, settings: ForwarderSettings, keeper: IdentityKeeper, instance: uuid.UUID) -> None:
+        self._settings = settings
+        self._keeper = keeper
+        self._instance = str(instance)
+        self._client: httpx.Client | None = None
+        self._for: tuple[str, str] | None = None
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close connections."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def request(self, method: str, path: str, *, timeout: float = 60.0, **arguments: Any) -> httpx.Response:
+        """Ask the server; `path` is below its address, or a whole address (a redirect of the control plane).
+
+        Raises CredentialError after a final word (nothing is asked from then on), ServerError if there is no answer.
+        """
+        identity = self.identity()
+        answer = self._send(
+            identity, identity.pending_credential or identity.credential, method, path, timeout, arguments
+        )
+        if answer.status_code == 401 and identity.pending_credential and error_of(answer)[0] == "InvalidCredential":
+            # The server never knew the pending one, or forgot it: the old one still counts.
+            answer = self._send(identity, identity.credential, method, path, timeout, arguments)
+            if answer.status_code != 401:
+                self._keeper.change(identity, msgspec.structs.replace(identity, pending_credential=""))
+        elif identity.pending_credential and answer.status_code < 400:
+            self._keeper.change(identity, _promoted(identity))
+        if answer.status_code in (401, 403):
+            code, message = error_of(answer)
+            if code in FINAL_CODES:
+                self._keeper.refuse(identity, code)
+                _log.error("the server refuses this machine for good (%s): %s; enrol it anew", code, message)
+                raise CredentialError(f"{code}: {message}", hint="enrol the machine anew")
+        return answer
+
+    def identity(self) -> Identity:
+        """Return the identity; raises CredentialError if there is none or it is refused."""
+        identity = self._keeper.current()
+        if identity is None:
+            raise CredentialError("this machine is not enrolled", hint="whatchanged enroll --server URL --token-file F")
+        if code := self._keeper.refusal():
+            raise CredentialError(f"the server refuses this machine for good ({code})", hint="enrol the machine anew")
+        return identity
+
+    def rotate(self) -> None:
+        """Take a new credential when the one in use is old. Raises CredentialError, ServerError."""
+        identity = self.identity()
+        if identity.pending_credential or time.time() - identity.credential_time < self._settings.rotation:
+            return
+        answer = self.request("POST", "/api/v1/machine/credential")
+        if answer.status_code != 201:
+            raise ServerError("the server gives no new credential", status=answer.status_code, code=error_of(answer)[0])
+        try:
+            fresh = str(answer.json()["credential"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ServerError("the server gives a credential that is not understood") from error
+        self._keeper.change(identity, msgspec.structs.replace(identity, pending_credential=fresh))
+
+    def _send(
+        self, identity: Identity, credential: str, method: str, path: str, timeout: float, arguments: dict[str, Any]
+    ) -> httpx.Response:
+        headers = {
+            **arguments.get("headers", {}),
+            "Authorization": f"Bearer {credential}",
+            "x-whatchanged-instance": self._instance,
+        }
+        url = path if path.startswith(("http://", "https://")) else identity.server + path
+        check_url(url)
+        try:
+            return self._connected(identity).request(method, url, timeout=timeout, **{**arguments, "headers": headers})
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
+            # RuntimeError: the client was closed to end the process.
+            raise ServerError(f"{identity.server} does not answer: {str(error) or type(error).__name__}") from error
+
+    def _connected(self, identity: Identity) -> httpx.Client:
+        with self._lock:
+            wanted = (identity.server, identity.ca_path)
+            if self._client is None or self._for != wanted:
+                if self._client is not None:
+                    self._client.close()
+                context = tls_context(identity.ca_path or self._settings.ca_file or "")
+                self._client = httpx.Client(verify=context, proxy=self._settings.proxy, follow_redirects=False)
+                self._for = wanted
+            return self._client
+
+
+def _promoted(identity: Identity) -> Identity:
+    return msgspec.structs.replace(
+        identity, credential=identity.pending_credential, pending_credential="", credential_time=time.time()
+    )

@@ -1,0 +1,319 @@
+"""The configuration: from the server, on disk, and to the extensions that ask on the pipe.
+
+Owns `mcs/configchunks/*.json` (the source, with the server away) and `mcs/mcsconfig.latest.xml` (rendered from it,
+anew whenever it is missing or broken), and the server's requests until they are answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import threading
+import time
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import httpx
+import msgspec
+
+from whatchanged.errors import OperationError, ServerError, StateError, WireError
+from whatchanged.forwarder import files
+from whatchanged.forwarder.client import ServerClient
+from whatchanged.records.streams import DataType
+from whatchanged.records.times import now_ns, time_text
+from whatchanged.settings import DataFolder
+from whatchanged.wire.agent import (
+    ExtensionConfiguration,
+    OutputStream,
+    PendingRequest,
+    RequestResult,
+    TaggedData,
+    encode_tagged_data,
+)
+from whatchanged.wire.configuration import (
+    AgentSettings,
+    Content,
+    ServerRequest,
+    decode_configurations,
+    decode_content,
+)
+
+__all__ = ["Configuration", "Fetcher", "fetch", "pass_on_results"]
+
+_log = logging.getLogger(__name__)
+_CHUNK = re.compile(r"\d{1,6}\.json\Z", re.ASCII)
+_REDELIVER = 30.0
+_API = "2022-06-02"
+_MAX_DOCUMENT = 16 * 1024 * 1024
+
+
+class Configuration:
+    """What holds now; safe for several threads, and lets them wait for news."""
+
+    def __init__(self, data: DataFolder, quota_mb: int) -> None:
+        self._folder = os.path.join(data.forwarder, "mcs")
+        self._chunks = os.path.join(self._folder, "configchunks")
+        self._xml = os.path.join(self._folder, "mcsconfig.latest.xml")
+        self._default_quota_mb = quota_mb
+        self._changed = threading.Condition()
+        self._contents: tuple[dict[str, Any], ...] = ()
+        self._typed: tuple[Content, ...] = ()
+        self._requests: dict[str, ServerRequest] = {}
+        self._delivered: dict[str, float] = {}
+        self._results: dict[str, RequestResult] = {}
+        self._connected = False
+        self._load()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the last question to the server was answered."""
+        return self._connected
+
+    def set_connected(self, connected: bool) -> bool:
+        """Say so; return whether that is new."""
+        with self._changed:
+            changed, self._connected = connected != self._connected, connected
+            self._changed.notify_all()
+            return changed
+
+    @property
+    def quota_mb(self) -> int | None:
+        """Quota of the local store as an AgentSettings rule says, in MB."""
+        settings = [setting for content in self._typed for setting in content.settings]
+        return AgentSettings.read(settings).max_disk_quota_mb
+
+    def replace(self, contents: tuple[dict[str, Any], ...]) -> bool:
+        """Take a new full list of rules; return whether it differs. It is on disk when this returns."""
+        with self._changed:
+            if contents == self._contents:
+                return False
+            self._write(contents)
+            self._set(contents)
+            self._render()
+            self._changed.notify_all()
+            return True
+
+    def set_requests(self, requests: tuple[ServerRequest, ...]) -> tuple[ServerRequest, ...]:
+        """Take the server's full list of pending requests; return those that are new."""
+        with self._changed:
+            new = tuple(r for r in requests if r.id not in self._requests)
+            self._requests = {r.id: r for r in requests[:1000] if r.id not in self._results}
+            self._delivered = {i: t for i, t in self._delivered.items() if i in self._requests}
+            self._changed.notify_all()
+            return new
+
+    def answer(self, result: RequestResult) -> None:
+        """Keep the answer to a request until it is passed on."""
+        with self._changed:
+            if self._requests.pop(result.id, None) is not None:
+                self._results[result.id] = result
+                self._changed.notify_all()
+
+    def results(self) -> tuple[RequestResult, ...]:
+        """Answers that are to be passed on."""
+        with self._changed:
+            return tuple(self._results.values())
+
+    def passed_on(self, request_id: str) -> None:
+        """The server has the answer."""
+        with self._changed:
+            self._results.pop(request_id, None)
+
+    def tagged_data(self, tag: str) -> tuple[str, str]:
+        """Return version and TaggedData (JSON text) for the extension `tag`."""
+        with self._changed:
+            return _tagged_data(self._typed, tag)
+
+    def poll(
+        self, tag: str, known: str, seconds: float, stop: threading.Event
+    ) -> tuple[str, str | None, tuple[PendingRequest, ...], bool]:
+        """Wait until the version is not `known`, a request is to be delivered, or the time is over.
+
+        Returns version, TaggedData (None: unchanged), requests, and whether the server answers.
+        """
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while True:
+                version, text = _tagged_data(self._typed, tag)
+                due = self._due()
+                left = deadline - time.monotonic()
+                if version != known or due or left <= 0 or stop.is_set():
+                    return version, None if version == known else text, due, self._connected
+                self._changed.wait(min(left, 1.0))
+
+    def _due(self) -> tuple[PendingRequest, ...]:
+        now = time.monotonic()
+        due = [r for r in self._requests.values() if now - self._delivered.get(r.id, -_REDELIVER) >= _REDELIVER]
+        self._delivered.update((r.id, now) for r in due)
+        return tuple(PendingRequest(id=r.id, request=r.request, kind=r.kind, rule=r.rule) for r in due)
+
+    # --- on disk ---
+
+    def _load(self) -> None:
+        try:
+            names = sorted(
+                (n for n in os.listdir(self._chunks) if _CHUNK.match(n)), key=lambda name: int(name.partition(".")[0])
+            )
+        except FileNotFoundError:
+            names = []
+        except OSError as error:
+            raise StateError(f"cannot read {self._chunks}: {error.strerror}") from error
+        contents: list[dict[str, Any]] = []
+        for name in names:
+            text = files.read(os.path.join(self._chunks, name)) or b""
+            try:
+                contents.append(msgspec.json.decode(text, type=dict[str, Any]))
+            except msgspec.DecodeError as error:
+                _log.error("%s is damaged and left out until the server is asked: %s", name, error)
+        self._set(tuple(contents))
+        if names and not self._xml_is_whole():
+            self._render()
+
+    def _set(self, contents: tuple[dict[str, Any], ...]) -> None:
+        problems: list[str] = []
+        self._contents = contents
+        self._typed = tuple(decode_content(content, problems, f"[{i}]") for i, content in enumerate(contents))
+        for problem in problems:
+            _log.warning("configuration: %s", problem)
+
+    def _write(self, contents: tuple[dict[str, Any], ...]) -> None:
+        wanted = {f"{i + 1}.json" for i in range(len(contents))}
+        for i, content in enumerate(contents):
+            files.write_atomically(os.path.join(self._chunks, f"{i + 1}.json"), msgspec.json.encode(content))
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(self._chunks):
+                if _CHUNK.match(name) and name not in wanted:
+                    os.unlink(os.path.join(self._chunks, name))
+
+    def _xml_is_whole(self) -> bool:
+        text = files.read(self._xml)
+        if text is None:
+            return False
+        try:
+            return ElementTree.fromstring(text).tag == "MonitoringManagement"  # noqa: S314 - our own file
+        except ElementTree.ParseError:
+            return False
+
+    def _render(self) -> None:
+        root = ElementTree.Element(
+            "MonitoringManagement", version="1.0", timestamp=time_text(now_ns()), namespace="whatchanged"
+        )
+        for content in self._typed:
+            for source in content.data_sources:
+                element = ElementTree.SubElement(
+                    root, "DataSource", id=source.id, kind=source.kind, extensionName=source.extension_name
+                )
+                for stream in source.streams:
+                    ElementTree.SubElement(
+                        element,
+                        "Stream",
+                        name=stream.stream,
+                        outputStream=stream.extension_output_stream,
+                        pipe="default_fluent.socket",
+                    )
+                for channel in source.send_to_channels:
+                    ElementTree.SubElement(element, "Channel", id=channel)
+            for target in content.channels:
+                uri = target.endpoint or target.endpoint_uri_template
+                ElementTree.SubElement(root, "Channel", id=target.id, protocol=target.protocol, uri=uri)
+        ElementTree.SubElement(root, "LocalStore", maxDiskQuotaInMB=str(self.quota_mb or self._default_quota_mb))
+        ElementTree.indent(root)
+        try:
+            text = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+        except (ValueError, UnicodeError) as error:
+            raise StateError(f"the configuration cannot be rendered: {error}") from error
+        files.write_atomically(self._xml, text)
+
+
+def _tagged_data(contents: tuple[Content, ...], tag: str) -> tuple[str, str]:
+    extensions = tuple(
+        _with_health(extension) for content in contents for extension in content.extension_configurations.get(tag, ())
+    )
+    pipes = {stream: OutputStream() for extension in extensions for stream in extension.output_streams.values()}
+    data = TaggedData(extension_name=tag, extension_configurations=extensions, output_stream_definitions=pipes)
+    version = hashlib.sha256(encode_tagged_data(data).encode()).hexdigest()[:32]
+    data.version = version
+    return version, encode_tagged_data(data)
+
+
+def _with_health(extension: ExtensionConfiguration) -> ExtensionConfiguration:
+    health = DataType.TRACKING_HEALTH.value
+    streams = {**extension.output_streams}
+    streams.setdefault(health, f"{extension.id}:{health}")
+    return msgspec.structs.replace(extension, output_streams=streams)
+
+
+class Fetcher:
+    """Asks for the document; knows the ETag and where the control plane sent it."""
+
+    def __init__(self, client: ServerClient) -> None:
+        self._client = client
+        self._etag = ""
+        self._endpoint = ""
+        self._for = ""
+
+    def fetch(self, wait: float) -> tuple[tuple[dict[str, Any], ...], tuple[ServerRequest, ...]] | None:
+        """Return rules and requests, None if nothing is new. Raises ServerError, WireError, CredentialError."""
+        identity = self._client.identity()
+        if self._for != identity.fingerprint:
+            self._etag, self._endpoint, self._for = "", "", identity.fingerprint
+        answer = self._ask(identity.resource_id, wait)
+        for _ in range(2):
+            if answer.status_code != 421:
+                break
+            self._endpoint = answer.headers.get("x-ms-agent-config-endpoint", "").rstrip("/")
+            answer = self._ask(identity.resource_id, wait)
+        if answer.status_code == 304:
+            return None
+        if answer.status_code != 200:
+            raise ServerError(f"no configuration: status {answer.status_code}", status=answer.status_code)
+        if len(answer.content) > _MAX_DOCUMENT:
+            raise WireError("agentConfigurations is too long")
+        decoded = decode_configurations(answer.content)
+        for problem in decoded.problems:
+            _log.warning("configuration: %s", problem)
+        self._etag = answer.headers.get("etag", "")
+        return decoded.contents, decoded.document.requests
+
+    def forget(self) -> None:
+        """Ask for everything again: the last answer could not be taken over."""
+        self._etag = ""
+
+    def _ask(self, resource_id: str, wait: float) -> httpx.Response:
+        parameters = {"platform": "linux", "includeMeConfig": "true", "api-version": _API, "waitSeconds": f"{wait:.0f}"}
+        headers = {"If-None-Match": self._etag} if self._etag else {}
+        path = f"{self._endpoint}/api/v1{resource_id}/agentConfigurations"
+        return self._client.request("GET", path, params=parameters, headers=headers, timeout=wait + 30)
+
+
+def fetch(fetcher: Fetcher, configuration: Configuration, wait: float) -> tuple[bool, tuple[ServerRequest, ...]]:
+    """Ask once and take over what is new; return whether the rules differ, and the new requests."""
+    news = fetcher.fetch(wait)
+    if news is None:
+        return False, ()
+    contents, requests = news
+    try:
+        return configuration.replace(contents), configuration.set_requests(requests)
+    except OperationError:
+        fetcher.forget()  # else the server would answer from now on that nothing is new
+        raise
+
+
+def pass_on_results(client: ServerClient, configuration: Configuration) -> None:
+    """Give the server the answers of the tracker. Raises ServerError, CredentialError."""
+    for result in configuration.results():
+        resource = client.identity().resource_id
+        answer = client.request(
+            "POST",
+            f"/api/v1{resource}/agentConfigurations/requests/{quote(result.id, safe='')}",
+            json={"success": result.success, "result": result.result},
+        )
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise ServerError("the server does not take an answer now", status=answer.status_code)
+        if answer.status_code >= 400:
+            _log.error("the server refuses the answer to request %s: status %s", result.id, answer.status_code)
+        configuration.passed_on(result.id)

@@ -1,0 +1,232 @@
+"""Who this machine is for its server: `identity.json`, enrolment, and final words.
+
+Credentials are never logged. Rotation survives a crash at any point: the new credential is written beside the old
+one before it is used, and replaces it once the server has taken it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from whatchanged.errors import CredentialError, OperationError, ServerError, StateError
+from whatchanged.forwarder import files
+from whatchanged.settings import DataFolder
+
+__all__ = ["FINAL_CODES", "Identity", "IdentityKeeper", "enroll", "load", "move", "save"]
+
+FINAL_CODES = frozenset({"InvalidCredential", "MachineRevoked", "MachineCloned"})
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What enrolment gave; `pending_credential` is a newer one that the server has not seen in use yet."""
+
+    server: str
+    machine_id: str
+    resource_id: str
+    workspace_id: str
+    machine_group: str
+    implicit_rule_id: str
+    credential: str
+    credential_time: float
+    pending_credential: str = ""
+    ca_path: str = ""
+
+    def __repr__(self) -> str:  # a credential must not reach a log by way of a traceback
+        return f"Identity(server={self.server!r}, machine_id={self.machine_id!r})"
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what tells this enrolment from another, without a secret."""
+        return hashlib.sha256(f"{self.server} {self.machine_id} {self.credential}".encode()).hexdigest()
+
+
+def _path(data: DataFolder) -> str:
+    return os.path.join(data.forwarder, "identity.json")
+
+
+def load(data: DataFolder) -> Identity | None:
+    """Return the identity, None before enrolment. Raises StateError."""
+    text = files.read(_path(data), 1024 * 1024)
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=Identity)
+    except msgspec.DecodeError as error:
+        raise StateError(f"{_path(data)} is damaged: {error}", hint="enrol the machine again") from error
+
+
+def save(data: DataFolder, identity: Identity) -> None:
+    """Write the identity, on disk before this returns."""
+    files.write_atomically(_path(data), msgspec.json.encode(identity))
+
+
+def move(data: DataFolder, machine_id: str, server: str) -> None:
+    """Keep the enrolment of `machine_id` and write the server's new address; another identity stays as it is."""
+    identity = load(data)
+    address = check_url(server)
+    if identity is not None and identity.machine_id == machine_id and identity.server != address:
+        save(data, msgspec.structs.replace(identity, server=address))
+
+
+def check_url(server: str) -> str:
+    """Return the server's address without a trailing slash; plain http is for loopback only."""
+    parts = urlsplit(server)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise OperationError(f"{server!r} is no address of a server", hint="such as https://changes.example.com")
+    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise OperationError(f"{server} is plain http, which is refused beyond this machine", hint="use https")
+    return server.rstrip("/")
+
+
+def tls_context(ca_path: str) -> ssl.SSLContext:
+    """Return a context that trusts the authority in `ca_path` only, or the system's if it is empty."""
+    try:
+        return ssl.create_default_context(cafile=ca_path or None)
+    except (OSError, ssl.SSLError) as error:
+        raise StateError(f"cannot read the certificate authority {ca_path}: {error}") from error
+
+
+def enroll(
+    server: str,
+    token: str,
+    data: DataFolder,
+    *,
+    facts: Mapping[str, str],
+    ca_file: str | None = None,
+    proxy: str | None = None,
+) -> Identity:
+    """Enrol this machine and write `identity.json`; `facts` are the fields of the request (docs/formats/server-api.md).
+
+    The certificate authority comes from the server and must be the one that the token pins; without a pin the
+    system's authorities (or `ca_file`) are trusted. Raises CredentialError, ServerError, OperationError.
+    """
+    server = check_url(server)
+    parts = token.strip().split(".")
+    if len(parts) != 4 or parts[0] != "wce1":
+        raise CredentialError("this is no enrolment token", hint="it begins with wce1.")
+    pin = parts[3]
+    ca_path = os.path.abspath(ca_file) if ca_file else ""
+    try:
+        if server.startswith("https:") and pin != "-":
+            ca_path = os.path.join(data.forwarder, "ca.pem")
+            files.write_atomically(ca_path, _pinned_authority(server, pin, proxy))
+        with httpx.Client(verify=tls_context(ca_path), proxy=proxy, timeout=30) as client:
+            answer = client.post(
+                f"{server}/api/v1/enroll",
+                headers={"Authorization": f"Bearer {token.strip()}"},
+                json=dict(facts),
+            )
+    except httpx.HTTPError as error:
+        raise ServerError(f"cannot reach {server}: {error}") from error
+    return _enrolled(server, answer, ca_path, data)
+
+
+def _enrolled(server: str, answer: httpx.Response, ca_path: str, data: DataFolder) -> Identity:
+    if answer.status_code in (401, 403):
+        raise CredentialError(f"{server} does not take the enrolment token: {error_of(answer)[1]}")
+    if answer.status_code != 201:
+        code, message = error_of(answer)
+        raise ServerError(f"{server} does not enrol: {message}", status=answer.status_code, code=code)
+    try:
+        given = answer.json()
+        identity = Identity(
+            server=server,
+            machine_id=str(given["machineId"]),
+            resource_id=str(given["resourceId"]),
+            workspace_id=str(given["workspaceId"]),
+            machine_group=str(given["machineGroup"]),
+            implicit_rule_id=str(given["implicitRuleId"]),
+            credential=str(given["credential"]),
+            credential_time=time.time(),
+            ca_path=ca_path,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServerError(f"{server} answers an enrolment in a way that is not understood: {error!r}") from error
+    save(data, identity)
+    return identity
+
+
+def _pinned_authority(server: str, pin: str, proxy: str | None) -> bytes:
+    # Unverified on purpose: the answer is public, and only what has the pinned hash is used.
+    with httpx.Client(verify=False, proxy=proxy, timeout=30) as client:  # noqa: S501
+        answer = client.get(f"{server}/api/v1/ca")
+    if answer.status_code != 200 or len(answer.content) > 65_536:
+        raise ServerError(f"{server} does not show its certificate authority", status=answer.status_code)
+    try:
+        der = ssl.PEM_cert_to_DER_cert(answer.text.strip())
+    except ValueError as error:
+        raise ServerError(f"{server} shows no certificate authority in PEM: {error}") from error
+    if not hmac.compare_digest(hashlib.sha256(der).hexdigest().encode(), pin.lower().encode()):
+        raise CredentialError(
+            f"the certificate authority of {server} is not the one that the enrolment token names",
+            hint="somebody may be in between, or the token is of another server",
+        )
+    return ssl.DER_cert_to_PEM_cert(der).encode("ascii")
+
+
+def error_of(answer: httpx.Response) -> tuple[str, str]:
+    """Return code and message of an error answer."""
+    try:
+        error = answer.json()["error"]
+        return str(error["code"])[:200], str(error["message"])[:1000]
+    except (ValueError, KeyError, TypeError):
+        return "", f"status {answer.status_code}"
+
+
+class IdentityKeeper:
+    """The identity as it is on disk now, and whether the server has said a final word about it."""
+
+    def __init__(self, data: DataFolder) -> None:
+        self._data = data
+        self._lock = threading.RLock()
+        self._seen: tuple[int, int] | None = None
+        self._identity: Identity | None = None
+        self._refused_path = os.path.join(data.forwarder, "refused.json")
+
+    def current(self) -> Identity | None:
+        """Return the identity; a new enrolment is noticed. Raises StateError."""
+        with self._lock:
+            try:
+                found = os.stat(_path(self._data))
+            except FileNotFoundError:
+                self._seen = self._identity = None
+                return None
+            stamp = (found.st_ino, found.st_mtime_ns)
+            if stamp != self._seen:
+                self._identity, self._seen = load(self._data), stamp
+            return self._identity
+
+    def refusal(self) -> str:
+        """Return the final word of the server about the identity now: its code, or empty."""
+        text = files.read(self._refused_path)
+        identity = self.current()
+        if text is None or identity is None:
+            return ""
+        try:
+            said = msgspec.json.decode(text, type=dict[str, str])
+        except msgspec.DecodeError as error:
+            raise StateError(f"{self._refused_path} is damaged: {error}") from error
+        return said.get("code", "") if said.get("fingerprint") == identity.fingerprint else ""
+
+    def refuse(self, identity: Identity, code: str) -> None:
+        """Keep the server's final word, until the machine is enrolled anew."""
+        said = {"code": code, "fingerprint": identity.fingerprint, "server": identity.server}
+        files.write_atomically(self._refused_path, msgspec.json.encode(said))
+
+    def change(self, old: Identity, new: Identity) -> bool:
+        """Write `new` unless the file is no longer `old`."""
+        with self._lock:
+            if self.current() != old:
+                return False
+            save(self._data, new)
+            return True

@@ -1,0 +1,211 @@
+"""The pipe server: takes connections, answers configuration requests, stores records and acknowledges them.
+
+Trust: a request for configuration is answered to anyone who may connect; records of ours and the server's requests
+are for the tracker's account only; a foreign account that is configured writes streams of its own. Wrong bytes end
+the connection they came on and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import NoReturn
+
+from whatchanged import ipc
+from whatchanged.errors import OperationError, PeerError, StorageFull, WireError
+from whatchanged.forwarder.configuration import Configuration
+from whatchanged.forwarder.health import Health
+from whatchanged.forwarder.settings import ForwarderSettings
+from whatchanged.forwarder.store import Store
+from whatchanged.records.carrier import parse_chunk_id
+from whatchanged.records.health import HealthReason, HealthStatus
+from whatchanged.wire import agent, forward
+
+__all__ = ["PipeServer"]
+
+_log = logging.getLogger(__name__)
+_CONNECTIONS = 64
+_FOREIGN_STREAMS = 32
+_LONGEST_POLL = 60.0
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+class PipeServer:
+    """Threads: one a listener, one a connection, at most 64 connections."""
+
+    def __init__(
+        self,
+        settings: ForwarderSettings,
+        store: Store,
+        configuration: Configuration,
+        health: Health,
+        stop: threading.Event,
+        endpoints: tuple[ipc.Endpoint, ...] | None = None,
+        guarded: Callable[[Callable[[], None]], None] = lambda work: work(),
+    ) -> None:
+        """`guarded` runs the work of a listening thread and sees to it that its end is noticed."""
+        self._settings = settings
+        self._store = store
+        self._configuration = configuration
+        self._health = health
+        self._stop = stop
+        self._endpoints = settings.endpoints if endpoints is None else endpoints
+        self._listeners: list[ipc.Listener] = []
+        self._threads: list[threading.Thread] = []
+        self._channels: set[ipc.Channel] = set()
+        self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(_CONNECTIONS)
+        self._guarded = guarded
+        self._closed = False
+        self._full = False
+        self._refused_uids: set[int] = set()
+
+    def start(self) -> None:
+        """Listen everywhere; raises PeerError, and listens nowhere then."""
+        mode = 0o600 if self._settings.pipe_group is None else 0o660
+        try:
+            for endpoint in self._endpoints:
+                self._listeners.append(ipc.listen(endpoint, mode=mode, group=self._settings.pipe_group))
+        except PeerError:
+            self.close()
+            raise
+        for listener in self._listeners:
+            thread = threading.Thread(
+                target=self._guarded, args=(partial(self._accept, listener),), name="pipe", daemon=True
+            )
+            thread.start()
+            self._threads.append(thread)
+
+    def close(self) -> None:
+        """End every connection and stop listening."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.close()
+        with self._lock:
+            for channel in self._channels:
+                channel.close()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _accept(self, listener: ipc.Listener) -> None:
+        while not self._stop.is_set():
+            try:
+                channel = listener.accept(1.0)
+            except ipc.PeerTimeout:
+                continue
+            except PeerError:
+                if self._closed:
+                    return
+                raise
+            if not self._slots.acquire(blocking=False):
+                _log.warning("more than %d connections: one is closed", _CONNECTIONS)
+                channel.close()
+                continue
+            with self._lock:
+                self._channels.add(channel)
+            threading.Thread(target=self._serve, args=(channel,), name="connection", daemon=True).start()
+
+    def _serve(self, channel: ipc.Channel) -> None:
+        decoder = forward.Decoder()
+        try:
+            while not self._stop.is_set() and (data := channel.receive(65_536, self._settings.connection_timeout)):
+                for message in decoder.feed(data):
+                    self._take(channel, message)
+        except ipc.PeerTimeout:
+            _log.info("a connection of uid %d was silent and is closed", channel.peer.uid)
+        except PeerError as error:
+            _log.debug("connection of uid %d: %s", channel.peer.uid, error)
+        except OperationError as error:
+            _log.warning("connection of uid %d (pid %d) is closed: %s", channel.peer.uid, channel.peer.pid, error)
+        finally:
+            channel.close()
+            with self._lock:
+                self._channels.discard(channel)
+            self._slots.release()
+
+    def _take(self, channel: ipc.Channel, message: forward.Message) -> None:
+        if isinstance(message, forward.ConfigRequest):
+            self._answer(channel, agent.decode_request(message.payload))
+        elif isinstance(message, forward.ForwardMessage):
+            self._keep(channel, message)
+
+    def _answer(self, channel: ipc.Channel, request: agent.AgentRequest) -> None:
+        if isinstance(request, agent.ConfigurationRequest):
+            _, text = self._configuration.tagged_data(request.tag)
+            reply: agent.AgentReply = agent.ConfigurationReply(
+                request_id=request.request_id, version=request.version, success=True, tagged_data=text
+            )
+        elif channel.peer.uid != self._settings.tracker_uid:
+            self._refuse(channel, "asked what only the tracker may")
+        elif isinstance(request, agent.PollRequest):
+            seconds = min(max(request.wait_seconds, 0.0), _LONGEST_POLL)
+            version, changed, due, connected = self._configuration.poll(request.tag, request.known, seconds, self._stop)
+            reply = agent.PollReply(
+                request_id=request.request_id, version=version, tagged_data=changed, requests=due, connected=connected
+            )
+        else:
+            self._configuration.answer(request)
+            reply = agent.ResultReply(request_id=request.request_id)
+        channel.send(agent.encode_reply(reply))
+
+    def _keep(self, channel: ipc.Channel, message: forward.ForwardMessage) -> None:
+        ours = parse_chunk_id(message.chunk or "")
+        uid = channel.peer.uid
+        try:
+            if ours is not None and uid == self._settings.tracker_uid:
+                self._keep_ours(message, *ours)
+            elif uid in self._settings.foreign_uids:
+                self._keep_foreign(uid, message)
+            else:
+                self._refuse(channel, f"sent records as {message.tag[:100]!r}")
+        except StorageFull as error:
+            if not self._full:
+                self._full = True
+                self._health.note(HealthStatus.ERROR, HealthReason.DISK_FULL, error.message)
+            raise
+        self._full = False
+        if message.chunk is not None:
+            channel.send(forward.encode_ack(message.chunk))
+
+    def _keep_ours(self, message: forward.ForwardMessage, epoch: str, stream: str, first: int, last: int) -> None:
+        if message.tag.rpartition(":")[2] != stream:
+            raise WireError(f"the tag {message.tag!r} is not of stream {stream}")
+        if len(message.entries) != last - first + 1:
+            raise WireError("a chunk does not hold the records that its id says")
+        records: list[bytes] = []
+        for sequence, entry in enumerate(message.entries, first):
+            record = entry.record
+            if (record.get("_Stream"), record.get("_Epoch"), record.get("_Sequence")) != (stream, epoch, sequence):
+                raise WireError(f"record {sequence} of a chunk is not numbered as the chunk's id says")
+            records.append(forward.pack_record(record))
+        self._store.append(str(stream), epoch, first, records)
+
+    def _keep_foreign(self, uid: int, message: forward.ForwardMessage) -> None:
+        name = _UNSAFE.sub("-", message.tag)[:48] or "untagged"
+        stream = f"Custom-{uid}-{name}"
+        existing = [s for s in self._store.streams if s.startswith(f"Custom-{uid}-")]
+        if stream not in existing and len(existing) >= _FOREIGN_STREAMS:
+            raise WireError(f"uid {uid} has {_FOREIGN_STREAMS} streams already")
+        for entry in message.entries:
+            fields = {k: v for k, v in entry.record.items() if not k.startswith("_")}
+
+            def make(epoch: str, sequence: int, fields: dict[str, object] = fields, at: int = entry.time_ns) -> bytes:
+                carrier = {"_Stream": stream, "_Epoch": epoch, "_Sequence": sequence}
+                return forward.pack_record({"_TimeNs": at, **fields, **carrier})
+
+            self._store.append_own(stream, make)
+
+    def _refuse(self, channel: ipc.Channel, what: str) -> NoReturn:
+        uid = channel.peer.uid
+        with self._lock:
+            new = uid not in self._refused_uids and len(self._refused_uids) < 1000
+            if new:
+                self._refused_uids.add(uid)
+        if new:
+            self._health.note(
+                HealthStatus.WARNING, HealthReason.REFUSED, f"uid {uid} {what} on the local pipe; it is not permitted"
+            )
+        raise WireError(f"uid {uid} {what}; it is not permitted")

@@ -1,0 +1,373 @@
+"""The local store: `Tables/<stream>.db`, one SQLite database a stream, not before its first row.
+
+Owns what was accepted until the server has it. `append` returns after the rows are on disk (`synchronous=FULL`).
+A row that was stored before is not stored again: the last stored sequence of every epoch outlives the rows. Over the
+quota the oldest rows of all streams go first; an eviction, in their place, says which.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from whatchanged.errors import StateError, StorageFull
+from whatchanged.records.carrier import new_epoch
+
+__all__ = ["EvictionNote", "Store", "StoredRow"]
+
+_VERSION = 1
+_ROW_COST = 64
+"""Bytes a row is counted for beside its record."""
+_STREAM = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z", re.ASCII)
+_SCHEMA = """
+CREATE TABLE rows (
+  place INTEGER PRIMARY KEY AUTOINCREMENT, epoch TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+  count INTEGER NOT NULL, reason TEXT, record BLOB, size INTEGER NOT NULL, stored INTEGER NOT NULL);
+CREATE TABLE positions (epoch TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE own (epoch TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A record (`reason` is None), or an eviction that stands where `count` records stood."""
+
+    place: int
+    epoch: str
+    first: int
+    last: int
+    count: int
+    reason: str | None
+    record: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class EvictionNote:
+    """What was dropped, for health."""
+
+    stream: str
+    epoch: str
+    first: int
+    last: int
+    count: int
+
+
+class Store:
+    """All streams; safe for several threads."""
+
+    def __init__(self, folder: str, quota_bytes: int) -> None:
+        self._folder = folder
+        self._quota = quota_bytes
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._generation = 0
+        self._databases: dict[str, sqlite3.Connection] = {}
+        self._rows: dict[str, int] = {}
+        self._bytes: dict[str, int] = {}
+        self._leased: dict[str, int] = {}
+        self._dropped: list[EvictionNote] = []
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            raise StateError(f"cannot use the store {folder}: {error.strerror}") from error
+        for name in names:
+            if name.endswith(".db") and _STREAM.match(name[:-3]):
+                self._database(name[:-3])
+
+    def close(self) -> None:
+        """Close every database."""
+        with self._lock:
+            for database in self._databases.values():
+                database.close()
+            self._databases.clear()
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Streams that exist, in order of their names."""
+        with self._lock:
+            return tuple(sorted(self._databases))
+
+    def depth(self) -> dict[str, tuple[int, int]]:
+        """Return rows and bytes of every stream."""
+        with self._lock:
+            return {stream: (self._rows[stream], self._bytes[stream]) for stream in sorted(self._databases)}
+
+    def set_quota(self, quota_bytes: int) -> None:
+        """Set the quota; holds from the next row on."""
+        with self._lock:
+            self._quota = quota_bytes
+
+    def wait(self, generation: int, timeout: float) -> int:
+        """Wait until something was appended after `generation`; return the generation now."""
+        with self._changed:
+            if self._generation == generation:
+                self._changed.wait(timeout)
+            return self._generation
+
+    def append(self, stream: str, epoch: str, first: int, records: Sequence[bytes]) -> int:
+        """Store records `first`, `first` + 1, …; return how many were new. They are on disk when this returns.
+
+        Raises StorageFull, StateError; nothing of `records` is stored then.
+        """
+        with self._lock, self._writing(stream) as database:
+            known = database.execute("SELECT last FROM positions WHERE epoch = ?", (epoch,)).fetchone()
+            skip = 0 if known is None else max(known[0] + 1 - first, 0)
+            fresh = records[skip:]
+            if not fresh:
+                return 0
+            self._insert(database, stream, epoch, first + skip, fresh)
+        self._enforce_quota()
+        return len(fresh)
+
+    def append_own(self, stream: str, make: Callable[[str, int], bytes]) -> None:
+        """Store one record that the forwarder numbers itself: `make(epoch, sequence)` returns it packed."""
+        with self._lock, self._writing(stream) as database:
+            epoch = database.execute("SELECT epoch FROM own").fetchone()[0]
+            known = database.execute("SELECT last FROM positions WHERE epoch = ?", (epoch,)).fetchone()
+            sequence = 1 if known is None else known[0] + 1
+            self._insert(database, stream, epoch, sequence, [make(epoch, sequence)])
+        self._enforce_quota()
+
+    def renew_own_epochs(self) -> None:
+        """Number own records anew in every stream: the store was found to be a copy or rolled back."""
+        with self._lock:
+            for stream in self.streams:
+                with self._writing(stream) as database:
+                    database.execute("UPDATE own SET epoch = ?", (new_epoch(),))
+
+    def lease(self, stream: str, max_rows: int, max_bytes: int) -> list[StoredRow]:
+        """Return the oldest rows (at least one if there is any); they are not evicted until `release`."""
+        with self._lock:
+            database = self._databases.get(stream)
+            if database is None or not self._rows[stream]:
+                return []
+            rows: list[StoredRow] = []
+            size = 0
+            try:
+                for values in database.execute(
+                    "SELECT place, epoch, first, last, count, reason, record, size FROM rows ORDER BY place LIMIT ?",
+                    (max_rows,),
+                ):
+                    size += values[7]
+                    if rows and size > max_bytes:
+                        break
+                    rows.append(StoredRow(*values[:7]))
+            except sqlite3.Error as error:
+                raise _trouble(stream, error) from error
+            if rows:
+                self._leased[stream] = rows[-1].place
+            return rows
+
+    def release(self, stream: str) -> None:
+        """Give leased rows back."""
+        with self._lock:
+            self._leased.pop(stream, None)
+
+    def settle(self, stream: str, rows: Sequence[StoredRow]) -> None:
+        """Remove rows that the server has."""
+        with self._lock, self._writing(stream) as database:
+            self._delete(database, stream, rows[0].place, rows[-1].place)
+
+    def refuse(self, stream: str, rows: Sequence[StoredRow], reason: str, *, evict: bool) -> None:
+        """Replace rows that the server will never take by an eviction (`evict`), or drop them."""
+        with self._lock, self._writing(stream) as database:
+            for run in _runs(rows):
+                self._delete(database, stream, run[0].place, run[-1].place)
+                if evict and any(row.reason is None for row in run):
+                    count = sum(row.count for row in run)
+                    self._insert_eviction(
+                        database, stream, run[0].place, run[0].epoch, run[0].first, run[-1].last, count, reason
+                    )
+
+    def take_dropped(self) -> list[EvictionNote]:
+        """Return what the quota has cost since the last call."""
+        with self._lock:
+            dropped, self._dropped = self._dropped, []
+            return dropped
+
+    # --- inside the lock ---
+
+    def _database(self, stream: str) -> sqlite3.Connection:
+        if (database := self._databases.get(stream)) is not None:
+            return database
+        if not _STREAM.match(stream):
+            raise StateError(f"{stream!r} cannot be the name of a stream")
+        path = os.path.join(self._folder, f"{stream}.db")
+        database = None
+        try:
+            database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version > _VERSION:
+                raise StateError(f"{path} is of a newer version", hint="update whatchanged")
+            if version == 0:
+                database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute("PRAGMA journal_size_limit = 16777216")
+            if version == 0:
+                database.execute("BEGIN IMMEDIATE")
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    database.execute(statement)
+                database.execute("INSERT INTO own VALUES (?)", (new_epoch(),))
+                database.execute(f"PRAGMA user_version = {_VERSION}")
+                database.execute("COMMIT")
+            rows, size = database.execute("SELECT count(*), coalesce(sum(size), 0) FROM rows").fetchone()
+        except sqlite3.Error as error:
+            if database is not None:
+                database.close()
+            raise _trouble(path, error) from error
+        except StateError:
+            if database is not None:
+                database.close()
+            raise
+        self._databases[stream], self._rows[stream], self._bytes[stream] = database, rows, size
+        return database
+
+    @contextlib.contextmanager
+    def _writing(self, stream: str) -> Iterator[sqlite3.Connection]:
+        """One transaction; the counters follow it."""
+        database = self._database(stream)
+        rows, size = self._rows[stream], self._bytes[stream]
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            yield database
+            database.execute("COMMIT")
+        except BaseException as error:
+            self._rows[stream], self._bytes[stream] = rows, size
+            with contextlib.suppress(sqlite3.Error):
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise _trouble(stream, error) from error
+            raise
+
+    def _insert(
+        self, database: sqlite3.Connection, stream: str, epoch: str, first: int, records: Sequence[bytes]
+    ) -> None:
+        now = time.time_ns()
+        database.executemany(
+            "INSERT INTO rows (epoch, first, last, count, record, size, stored) VALUES (?, ?, ?, 1, ?, ?, ?)",
+            [(epoch, first + i, first + i, r, len(r) + _ROW_COST, now) for i, r in enumerate(records)],
+        )
+        database.execute(
+            "INSERT INTO positions VALUES (?, ?) ON CONFLICT (epoch) DO UPDATE SET last = excluded.last",
+            (epoch, first + len(records) - 1),
+        )
+        self._rows[stream] += len(records)
+        self._bytes[stream] += sum(map(len, records)) + _ROW_COST * len(records)
+        self._generation += 1
+        self._changed.notify_all()
+
+    def _insert_eviction(
+        self,
+        database: sqlite3.Connection,
+        stream: str,
+        place: int,
+        epoch: str,
+        first: int,
+        last: int,
+        count: int,
+        reason: str,
+    ) -> None:
+        database.execute(
+            "INSERT INTO rows (place, epoch, first, last, count, reason, size, stored) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (place, epoch, first, last, count, reason, _ROW_COST, time.time_ns()),
+        )
+        self._rows[stream] += 1
+        self._bytes[stream] += _ROW_COST
+
+    def _delete(self, database: sqlite3.Connection, stream: str, first: int, last: int) -> None:
+        rows, size = database.execute(
+            "SELECT count(*), coalesce(sum(size), 0) FROM rows WHERE place BETWEEN ? AND ?", (first, last)
+        ).fetchone()
+        database.execute("DELETE FROM rows WHERE place BETWEEN ? AND ?", (first, last))
+        database.execute("PRAGMA incremental_vacuum(256)").fetchall()
+        self._rows[stream] -= rows
+        self._bytes[stream] -= size
+
+    def _enforce_quota(self) -> None:
+        with self._lock:
+            while sum(self._bytes.values()) > self._quota:
+                oldest = [(row[0], stream) for stream in self._databases if (row := self._oldest(stream)) is not None]
+                if not oldest:
+                    return
+                self._evict(min(oldest)[1], sum(self._bytes.values()) - self._quota)
+
+    def _oldest(self, stream: str) -> tuple[int] | None:
+        row: tuple[int] | None = (
+            self._databases[stream]
+            .execute(
+                "SELECT stored FROM rows WHERE reason IS NULL AND place > ? ORDER BY place LIMIT 1",
+                (self._leased.get(stream, 0),),
+            )
+            .fetchone()
+        )
+        return row
+
+    def _evict(self, stream: str, too_much: int) -> None:
+        """Drop the oldest rows of `stream` that are worth `too_much` bytes; at most 1,000 at a time."""
+        leased = self._leased.get(stream, 0)
+        with self._writing(stream) as database:
+            gone: dict[str, list[int]] = {}  # epoch → place, first, last, count
+            freed = 0
+            last_place = leased
+            for place, epoch, first, size in database.execute(
+                "SELECT place, epoch, first, size FROM rows"
+                " WHERE reason IS NULL AND place > ? ORDER BY place LIMIT 1000",
+                (leased,),
+            ).fetchall():
+                if freed > too_much + _ROW_COST * len(gone):
+                    break
+                freed += size
+                last_place = place
+                run = gone.setdefault(epoch, [place, first, first, 0])
+                run[1], run[2], run[3] = min(run[1], first), max(run[2], first), run[3] + 1
+            notes = [EvictionNote(stream, epoch, run[1], run[2], run[3]) for epoch, run in gone.items()]
+            older = database.execute(
+                "SELECT place, epoch, first, last, count FROM rows WHERE reason = 'Quota' AND place > ? AND place <= ?",
+                (leased, last_place),
+            ).fetchall()
+            for place, epoch, first, last, count in older:
+                run = gone.setdefault(epoch, [place, first, last, 0])
+                run[0], run[1], run[2] = min(run[0], place), min(run[1], first), max(run[2], last)
+                run[3] += count
+            size, rows = database.execute(
+                "SELECT coalesce(sum(size), 0), count(*) FROM rows WHERE place > ? AND place <= ?"
+                " AND (reason IS NULL OR reason = 'Quota')",
+                (leased, last_place),
+            ).fetchone()
+            database.execute(
+                "DELETE FROM rows WHERE place > ? AND place <= ? AND (reason IS NULL OR reason = 'Quota')",
+                (leased, last_place),
+            )
+            self._rows[stream] -= rows
+            self._bytes[stream] -= size
+            for epoch, (place, first, last, count) in gone.items():
+                self._insert_eviction(database, stream, place, epoch, first, last, count, "Quota")
+            database.execute("PRAGMA incremental_vacuum(1024)").fetchall()
+        self._dropped.extend(notes)
+
+
+def _runs(rows: Sequence[StoredRow]) -> list[list[StoredRow]]:
+    """Cut rows where the epoch changes."""
+    runs: list[list[StoredRow]] = []
+    for row in rows:
+        if runs and runs[-1][-1].epoch == row.epoch:
+            runs[-1].append(row)
+        else:
+            runs.append([row])
+    return runs
+
+
+def _trouble(what: str, error: sqlite3.Error) -> StateError | StorageFull:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return StorageFull(f"no space to store {what}: {error}", hint="free space on the disk of the data folder")
+    return StateError(f"the store of {what} fails: {error}")

@@ -1,0 +1,210 @@
+"""Uploads: batches of the store to the server, oldest first, every stream in turn.
+
+Only 204 is success. A batch keeps its id while it is tried again. What the server refuses for good is narrowed down
+by halving, becomes an eviction, and never blocks its stream.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import random
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+import msgpack
+
+from whatchanged.errors import RecordError, ServerError
+from whatchanged.forwarder.client import ServerClient
+from whatchanged.forwarder.health import Health
+from whatchanged.forwarder.identity import error_of
+from whatchanged.forwarder.store import Store, StoredRow
+from whatchanged.records.carrier import Eviction
+from whatchanged.records.health import HealthReason, HealthStatus
+from whatchanged.records.streams import DataType
+from whatchanged.wire.ingestion import MAX_COMPRESSED, MAX_DECOMPRESSED, encode_batch, encode_record
+
+__all__ = ["Backoff", "Uploader"]
+
+_log = logging.getLogger(__name__)
+_ROWS = 5_000
+_STORED_BYTES = 1_536 * 1024
+_BATCH = uuid.UUID("0b9f4a0e-67c6-4c38-8c0e-6a55a0a6d9c1")
+_FOR_GOOD = frozenset({400, 404, 413, 415, 422})
+_LONGEST_RETRY_AFTER = 3600.0
+
+
+class Backoff:
+    """Pauses that double, with full jitter; what the server says wins, within an hour."""
+
+    def __init__(self, first: float, longest: float) -> None:
+        self._first = first
+        self._longest = longest
+        self._failures = 0
+
+    def succeeded(self) -> None:
+        """Begin anew."""
+        self._failures = 0
+
+    def failed(self, retry_after: float | None) -> float:
+        """Return how long to wait now."""
+        self._failures = min(self._failures + 1, 30)
+        if retry_after is not None:
+            return min(retry_after, _LONGEST_RETRY_AFTER)
+        ceiling = min(self._longest, self._first * 2 ** (self._failures - 1))
+        return random.uniform(0, ceiling)  # noqa: S311 - spreads load, hides nothing
+
+
+@dataclass(slots=True)
+class _Answer:
+    status: int
+    retry_after: float | None
+    message: str
+
+
+class Uploader:
+    """Used by one thread."""
+
+    def __init__(self, store: Store, client: ServerClient, health: Health) -> None:
+        self._store = store
+        self._client = client
+        self._health = health
+        self.last_upload = 0.0
+
+    def cycle(self) -> int:
+        """Upload one batch of every stream; return how many were sent or settled.
+
+        Raises ServerError (with `retry_after`, seconds or None) when to try again later, CredentialError for good.
+        """
+        return sum(self._stream(stream) for stream in self._store.streams)
+
+    def _stream(self, stream: str) -> int:
+        rows = self._store.lease(stream, _ROWS, _STORED_BYTES)
+        if not rows:
+            return 0
+        try:
+            self._upload(stream, rows)
+        finally:
+            self._store.release(stream)
+        return 1
+
+    def _upload(self, stream: str, rows: Sequence[StoredRow]) -> None:
+        """Upload rows in as many requests as the limits ask for, halving what is too much or refused."""
+        texts: list[bytes] = []
+        try:
+            texts = [_text(stream, row) for row in rows]
+            too_large = sum(map(len, texts)) + len(texts) + 1 > MAX_DECOMPRESSED
+            body = b"" if too_large else encode_batch(texts)
+        except RecordError as error:
+            self._narrow(stream, rows, error.message)
+            return
+        if too_large or len(body) > MAX_COMPRESSED:
+            self._narrow(stream, rows, "larger than an upload may be")
+            return
+        answer = self._send(stream, rows, body)
+        if answer.status == 204:
+            self._store.settle(stream, rows)
+            self.last_upload = time.time()
+        elif answer.status in _FOR_GOOD and answer.retry_after is None:
+            known = stream in DataType.__members__.values()
+            if known and answer.status != 404:
+                self._narrow(stream, rows, answer.message)
+            else:
+                self._refuse(stream, rows, answer.message)
+        else:
+            raise RetryLater(f"the server does not take records now: {answer.message}", answer)
+
+    def _narrow(self, stream: str, rows: Sequence[StoredRow], why: str) -> None:
+        if len(rows) == 1:
+            self._refuse(stream, rows, why)
+            return
+        middle = len(rows) // 2
+        self._upload(stream, rows[:middle])
+        self._upload(stream, rows[middle:])
+
+    def _refuse(self, stream: str, rows: Sequence[StoredRow], why: str) -> None:
+        ours = stream in DataType.__members__.values()
+        self._store.refuse(stream, rows, "Refused", evict=ours)
+        if stream == DataType.TRACKING_HEALTH:
+            _log.error("the server refuses %d health rows for good: %s", len(rows), why)
+            return  # a health row about a health row would go on for ever
+        self._health.note(
+            HealthStatus.ERROR,
+            HealthReason.REFUSED,
+            f"the server refuses {len(rows)} records for good: {why}",
+            stream=stream,
+            epoch=rows[0].epoch,
+            first=rows[0].first,
+            last=rows[-1].last,
+            lost=sum(row.count for row in rows),
+        )
+
+    def _send(self, stream: str, rows: Sequence[StoredRow], body: bytes) -> _Answer:
+        rule = self._client.identity().implicit_rule_id
+        answer = self._client.request(
+            "POST",
+            f"/dataCollectionRules/{rule}/streams/{stream}",
+            params={"api-version": "2023-01-01"},
+            headers={
+                "Content-Type": "application/json",
+                "Content-Encoding": "gzip",
+                "x-ms-client-request-id": batch_id(stream, rows, body),
+            },
+            content=body,
+        )
+        return _Answer(answer.status_code, _retry_after(answer), f"{answer.status_code} {': '.join(error_of(answer))}")
+
+
+class RetryLater(ServerError):
+    """The server is there and asks for patience."""
+
+    def __init__(self, message: str, answer: _Answer) -> None:
+        super().__init__(message, status=answer.status)
+        self.retry_after = answer.retry_after
+
+
+def batch_id(stream: str, rows: Sequence[StoredRow], body: bytes) -> str:
+    """Return the id of a batch: the same for the same rows."""
+    digest = hashlib.sha256(body).hexdigest()
+    return str(uuid.uuid5(_BATCH, f"{rows[0].epoch}:{stream}:{rows[0].first}-{rows[-1].last}:{digest}"))
+
+
+def _text(stream: str, row: StoredRow) -> bytes:
+    if row.reason is None:
+        try:
+            record: dict[str, Any] = msgpack.unpackb(
+                row.record or b"\x80", raw=False, unicode_errors="surrogateescape", strict_map_key=False
+            )
+        except (ValueError, msgpack.UnpackException) as error:
+            raise RecordError(f"a stored record is damaged: {error}") from error
+        return encode_record(record)
+    if stream not in DataType.__members__.values():
+        return json.dumps({"_Record": "Eviction", "Count": row.count, "Reason": row.reason}).encode()
+    return encode_record(
+        Eviction(
+            stream=DataType(stream),
+            epoch=row.epoch,
+            first=row.first,
+            last=row.last,
+            count=row.count,
+            reason=row.reason,
+        ).fields()
+    )
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    text = answer.headers.get("retry-after")
+    if text is None:
+        return None
+    if text.strip().isdigit():
+        return float(text.strip()[:9])
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,247 @@
+"""Items: what a collector found, one value an item, by kind.
+
+An item knows its identity (`key`), its facts as columns (`columns`) and which facts count as a change
+(`compared`). It knows nothing of rules, machines or state. Fields are only ever added, at the end and with
+defaults: the tracker's state database keeps items as msgpack arrays.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import stat
+from enum import StrEnum
+from typing import ClassVar, Protocol
+
+import msgspec
+
+from whatchanged.records.times import time_text
+
+__all__ = ["DaemonItem", "FileItem", "Item", "Kind", "SoftwareItem", "Value", "clean_text", "path_columns"]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+Value = str | int | float | bool | None
+
+
+class Kind(StrEnum):
+    """Kind of an item: the values of ConfigChangeType and ConfigDataType."""
+
+    FILES = "Files"
+    REGISTRY = "Registry"
+    SOFTWARE = "Software"
+    WINDOWS_SERVICES = "WindowsServices"
+    DAEMONS = "Daemons"
+
+
+class Item(Protocol):
+    """What every item offers."""
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the item."""
+
+    def key(self) -> bytes:
+        """Identity of the item among those of its kind on one machine; see `whatchanged.records.keys`."""
+
+    def columns(self) -> dict[str, Value]:
+        """Facts as columns of ConfigurationData, without empty ones."""
+
+    def compared(self) -> dict[str, object]:
+        """Column name → the value that decides whether it changed."""
+
+
+def clean_text(raw: bytes) -> str | None:
+    """Return `raw` as text if text can carry it without loss or trickery, else None.
+
+    That is: valid UTF-8 without control characters. (JSON carries control characters, but terminals, CSV
+    readers and people do not.)
+    """
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if _CONTROL.search(text) else text
+
+
+def path_columns(path: bytes) -> dict[str, Value]:
+    """Return FileSystemPath, Name, Location and, when the path is not clean text, PathBytes."""
+    text = clean_text(path)
+    readable = text if text is not None else path.decode(errors="replace")
+    location, _, name = readable.rpartition("/")
+    columns: dict[str, Value] = {"FileSystemPath": readable, "Name": name, "Location": location or "/"}
+    if text is None:
+        columns["PathBytes"] = base64.b64encode(path).decode("ascii")
+    return columns
+
+
+class FileItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """A file, folder or link, as one look saw it.
+
+    Of a link whose rule says Follow, size, times, owner and checksum are those of the file it leads to,
+    and `link_target` and `link_mode` tell of the link.
+    """
+
+    path: bytes
+    """Exact path: `os.fsencode` of it, on Windows too (WTF-8)."""
+    mode: int
+    """`st_mode`: type and permission bits."""
+    size: int = 0
+    modified_ns: int = 0
+    created_ns: int | None = None
+    """Birth time where the file system has one."""
+    uid: int = 0
+    gid: int = 0
+    owner: str = ""
+    group: str = ""
+    acl: str = ""
+    """POSIX access (and default) ACL in `getfacl --omit-header` entries joined by commas; empty if trivial."""
+    sha256: bytes = b""
+    """Digest of the content; empty when there is none (no regular file, or it could not be read)."""
+    link_target: bytes | None = None
+    link_mode: int | None = None
+
+    kind: ClassVar[Kind] = Kind.FILES
+
+    def key(self) -> bytes:
+        """Return the exact path."""
+        return self.path
+
+    def attributes(self) -> str:
+        """Type and mode as `ls -l` shows them; of a link also where it leads."""
+        if self.link_target is None:
+            return stat.filemode(self.mode)
+        target = clean_text(self.link_target)
+        shown = f"{stat.filemode(self.link_mode or stat.S_IFLNK | 0o777)} -> "
+        shown += target if target is not None else self.link_target.decode(errors="replace")
+        return shown if stat.S_ISLNK(self.mode) else f"{shown} ({stat.filemode(self.mode)})"
+
+    def columns(self) -> dict[str, Value]:
+        """Facts as columns of ConfigurationData."""
+        columns = path_columns(self.path)
+        columns["Size"] = self.size
+        columns["DateModified"] = time_text(self.modified_ns)
+        if self.created_ns is not None:
+            columns["DateCreated"] = time_text(self.created_ns)
+        columns["Attributes"] = self.attributes()
+        columns["Acls"] = self._acls()
+        if self.sha256:
+            columns["FileContentChecksum"] = self.sha256.hex().upper()
+        return columns
+
+    def compared(self) -> dict[str, object]:
+        """Facts that count. A folder's size and time move with its entries, which have rows of their own."""
+        folder = stat.S_ISDIR(self.mode)
+        return {
+            "Size": None if folder else self.size,
+            "DateCreated": self.created_ns,
+            "DateModified": None if folder else self.modified_ns // 100,
+            "Attributes": (self.mode, self.link_mode, self.link_target),
+            # Ids, not names: renaming an account is no change of its ten thousand files.
+            "Acls": (self.uid, self.gid, self.acl),
+            "FileContentChecksum": self.sha256,
+        }
+
+    def _acls(self) -> str:
+        owner = f"{self.owner or self.uid}:{self.group or self.gid}"
+        return f"{owner} {self.acl}" if self.acl else owner
+
+
+class SoftwareItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """An installed package, program or update."""
+
+    name: str
+    version: str
+    architecture: str = ""
+    source: str = ""
+    """The package database it stands in, such as `dpkg`."""
+    software_type: str = "Package"
+    publisher: str = ""
+    description: str = ""
+    instance: str = ""
+    """Tells apart versions that a source keeps side by side; empty where a new version replaces the old."""
+
+    kind: ClassVar[Kind] = Kind.SOFTWARE
+
+    def key(self) -> bytes:
+        """Return name, architecture and location, separated by NUL."""
+        return "\0".join((self.name, self.architecture, self.location())).encode()
+
+    def location(self) -> str:
+        """Return the source, and the instance where a source keeps several."""
+        return f"{self.source}/{self.instance}" if self.instance else self.source
+
+    def columns(self) -> dict[str, Value]:
+        """Facts as columns of ConfigurationData."""
+        return _filled(
+            Name=self.name,
+            Location=self.location(),
+            SoftwareName=self.name,
+            SoftwareType=self.software_type,
+            SoftwareDescription=self.description,
+            Publisher=self.publisher,
+            CurrentVersion=self.version,
+            Architecture=self.architecture,
+        )
+
+    def compared(self) -> dict[str, object]:
+        """Facts that count."""
+        return {
+            "CurrentVersion": self.version,
+            "SoftwareType": self.software_type,
+            "Publisher": self.publisher,
+            "SoftwareDescription": self.description,
+        }
+
+
+class DaemonItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """A systemd service unit or SysV script."""
+
+    name: str
+    """Unit name, such as `ssh.service`."""
+    display_name: str = ""
+    description: str = ""
+    state: str = "Stopped"
+    """`Running`, `Stopped` or a pending state; a oneshot that ends by itself is always `Stopped`."""
+    path: str = ""
+    """Unit file (FragmentPath) or script."""
+    account: str = ""
+    controller: str = "systemd"
+    runlevels: str = ""
+    """Enablement as `systemctl is-enabled` says it, or the run levels of a SysV script."""
+
+    kind: ClassVar[Kind] = Kind.DAEMONS
+
+    def key(self) -> bytes:
+        """Return the name."""
+        return self.name.encode()
+
+    def columns(self) -> dict[str, Value]:
+        """Facts as columns of ConfigurationData."""
+        return _filled(
+            Name=self.name,
+            Location=self.path.rpartition("/")[0],
+            SvcName=self.name,
+            SvcDisplayName=self.display_name or self.description or self.name,
+            SvcState=self.state,
+            SvcAccount=self.account,
+            SvcPath=self.path,
+            SvcDescription=self.description,
+            SvcController=self.controller,
+            SvcRunlevels=self.runlevels,
+        )
+
+    def compared(self) -> dict[str, object]:
+        """Facts that count."""
+        return {
+            "SvcState": self.state,
+            "SvcPath": self.path,
+            "SvcAccount": self.account,
+            "SvcDescription": self.description,
+            "SvcController": self.controller,
+            "SvcRunlevels": self.runlevels,
+        }
+
+
+def _filled(**columns: Value) -> dict[str, Value]:
+    return {name: value for name, value in columns.items() if value != ""}

@@ -1,0 +1,1 @@
+"""The server: control plane, ingestion, storage, queries and the HTTP interfaces."""

@@ -1,0 +1,1 @@
+"""HTTP interfaces and the server process."""

@@ -1,0 +1,92 @@
+"""What every handler needs: the rooms of the server, and threads for their blocking functions."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar, cast
+
+import msgspec
+from litestar.connection import ASGIConnection
+
+from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
+from whatchanged.records.times import now_ns, time_text
+from whatchanged.server.api.metrics import Metrics
+from whatchanged.server.api.waiting import WaitingRoom
+from whatchanged.server.control import Control
+from whatchanged.server.control.tokens import IngestionSigner
+from whatchanged.server.identity import MachineIdentity
+from whatchanged.server.ingest import Ingestor
+from whatchanged.server.query import Reader
+from whatchanged.server.storage import Storage
+
+__all__ = ["Connection", "Context", "context_of"]
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Context:
+    """The rooms of one server."""
+
+    control: Control
+    storage: Storage
+    ingestor: Ingestor
+    reader: Reader
+    signer: IngestionSigner
+    public_url: str
+    """Where machines reach this server, without a slash at the end."""
+    hosts: frozenset[str]
+    """Values of the Host header that may appear in addresses given to machines."""
+    authority_pem: bytes | None
+    authority_digest: str
+    """SHA-256 of the authority's certificate, hex, or `-`."""
+    server_folder: str
+    """The server's own folder."""
+    backups: str
+    """Folder below which backups are written."""
+    waiting: WaitingRoom = field(default_factory=WaitingRoom)
+    metrics: Metrics = field(default_factory=Metrics)
+    threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(max_workers=8, thread_name_prefix="server")
+    )
+    bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(64))
+    """Bodies being read at a time: with 2 MiB each it bounds the memory that machines can take."""
+
+    async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking function in a thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.threads, functools.partial(function, *args, **kwargs))
+
+    async def report_clone(self, machine: MachineIdentity) -> None:
+        """Write the health record of a machine id that is held twice."""
+        record = HealthRecord(
+            component=Component.SERVER,
+            status=HealthStatus.ERROR,
+            reason=HealthReason.CLONED,
+            time_ns=now_ns(),
+            detail="two live forwarders hold this machine id; the one that came later is refused and must enrol anew",
+        )
+        await self.write_health(machine, record)
+
+    async def write_health(self, machine: MachineIdentity, record: HealthRecord) -> None:
+        """Write a row of TrackingHealth about a machine."""
+        row = {
+            **record.columns(),
+            "Computer": machine.name,
+            "SourceComputerId": machine.machine_id,
+            "_ResourceId": machine.resource_id,
+            "_SubscriptionId": machine.workspace_id,
+            "IngestedAt": time_text(now_ns()),
+        }
+        await self.call(self.storage.insert, "TrackingHealth", msgspec.json.encode(row))
+
+
+def context_of(connection: Connection) -> Context:
+    """Return the context of the application that serves `connection`."""
+    return cast("Context", connection.app.state["context"])

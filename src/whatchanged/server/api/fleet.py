@@ -1,0 +1,303 @@
+"""The interface of people, where it changes things: machines, tokens, rules, associations, requests."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, delete, get, post, put
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+
+from whatchanged.records.times import parse_time
+from whatchanged.server.api.access import Access, AnyRequest, person_of
+from whatchanged.server.api.context import context_of
+from whatchanged.server.control import RequestName, Role
+from whatchanged.server.control.refusals import bad_request, forbidden
+
+__all__ = ["HANDLERS"]
+
+Row = dict[str, Any]
+_DAY = 86_400
+
+
+# Machines
+
+
+@get("/api/v1/machines", opt={"access": Access.READER})
+async def list_machines(request: AnyRequest) -> Row:
+    """Return the machines that the caller may see."""
+    context = context_of(request)
+    return {"value": await context.call(context.control.machines.list_all, person_of(request).groups)}
+
+
+@get("/api/v1/machines/{machine_id:str}", opt={"access": Access.READER})
+async def get_machine(request: AnyRequest, machine_id: FromPath[str]) -> Row:
+    """Return one machine."""
+    context = context_of(request)
+    return await context.call(context.control.machines.get, machine_id, person_of(request).groups)
+
+
+@delete("/api/v1/machines/{machine_id:str}", status_code=204, opt={"access": Access.OWNER})
+async def decommission(request: AnyRequest, machine_id: FromPath[str], purge: FromQuery[bool] = False) -> None:
+    """Take a machine out of service; with `purge` its data goes too."""
+    context, person = context_of(request), person_of(request)
+    machine = await context.call(context.control.machines.identity, machine_id, person.groups)
+    await context.call(context.control.machines.decommission, person.actor, machine.machine_id)
+    context.control.changed(machine_id=machine.machine_id)
+    if purge:
+        await context.call(context.storage.purge, machine.machine_id)
+
+
+@post("/api/v1/machines/{machine_id:str}/revoke", status_code=204, opt={"access": Access.OWNER})
+async def revoke(request: AnyRequest, machine_id: FromPath[str]) -> None:
+    """Refuse a machine from now on."""
+    context, person = context_of(request), person_of(request)
+    machine = await context.call(context.control.machines.identity, machine_id, person.groups)
+    await context.call(context.control.machines.revoke, person.actor, machine.machine_id)
+    context.control.changed(machine_id=machine.machine_id)
+
+
+class NewRequest(msgspec.Struct):
+    """A request for a machine."""
+
+    request: RequestName
+    kind: str = ""
+    rule: str = ""
+
+
+@post("/api/v1/machines/{machine_id:str}/requests", status_code=202, opt={"access": Access.CONTRIBUTOR})
+async def ask_machine(request: AnyRequest, machine_id: FromPath[str], data: JSONBody[NewRequest]) -> Row:
+    """Ask a machine to scan, to send its inventory anew, or to say what a rule would take."""
+    context, person = context_of(request), person_of(request)
+    if data.request is RequestName.NEW_EPOCH:
+        raise bad_request("only the server asks for a new epoch", "request")
+    machine = await context.call(context.control.machines.identity, machine_id, person.groups)
+    if data.rule:
+        await context.call(context.control.rules.get, data.rule)
+    asked = await context.call(
+        context.control.ask, person.actor, machine.machine_id, data.request, data.kind, data.rule
+    )
+    return {"id": asked}
+
+
+@get("/api/v1/machines/{machine_id:str}/requests/{request_id:str}", opt={"access": Access.READER})
+async def get_request(request: AnyRequest, machine_id: FromPath[str], request_id: FromPath[str]) -> Row:
+    """Return a request and its answer."""
+    context = context_of(request)
+    machine = await context.call(context.control.machines.identity, machine_id, person_of(request).groups)
+    return await context.call(context.control.requests.get, machine.machine_id, request_id)
+
+
+# Enrolment tokens and people's tokens
+
+
+class NewEnrollmentToken(msgspec.Struct, rename="camel"):
+    """An enrolment token to make."""
+
+    machine_group: str = "default"
+    rules: list[str] = []
+    uses: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
+    expires_in_seconds: Annotated[int, msgspec.Meta(ge=60, le=366 * _DAY)] = _DAY
+
+
+@get("/api/v1/enrollment-tokens", opt={"access": Access.OWNER})
+async def list_enrollment_tokens(request: AnyRequest) -> Row:
+    """Return the enrolment tokens, without their secrets."""
+    context = context_of(request)
+    return {"value": await context.call(context.control.machines.enrollment_tokens)}
+
+
+@post("/api/v1/enrollment-tokens", status_code=201, opt={"access": Access.OWNER})
+async def create_enrollment_token(request: AnyRequest, data: JSONBody[NewEnrollmentToken]) -> Row:
+    """Make an enrolment token; the answer is the only place where it is shown."""
+    context = context_of(request)
+    token_id, token = await context.call(
+        context.control.machines.create_enrollment_token,
+        person_of(request).actor,
+        data.machine_group,
+        data.rules,
+        data.uses,
+        (int(time.time()) + data.expires_in_seconds) * 10**9,
+        context.authority_digest,
+    )
+    return {"id": token_id, "token": token}
+
+
+@delete("/api/v1/enrollment-tokens/{token_id:str}", status_code=204, opt={"access": Access.OWNER})
+async def remove_enrollment_token(request: AnyRequest, token_id: FromPath[str]) -> None:
+    """Make an enrolment token invalid."""
+    context = context_of(request)
+    await context.call(context.control.machines.remove_enrollment_token, person_of(request).actor, token_id)
+
+
+class NewToken(msgspec.Struct, rename="camel"):
+    """A token of a person or program to make."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    role: str
+    machine_groups: list[str] | None = None
+    expires_at: str | None = None
+
+
+@get("/api/v1/tokens", opt={"access": Access.OWNER})
+async def list_tokens(request: AnyRequest) -> Row:
+    """Return the tokens of people and programs, without their secrets."""
+    context = context_of(request)
+    return {"value": await context.call(context.control.people.list_all)}
+
+
+@post("/api/v1/tokens", status_code=201, opt={"access": Access.OWNER})
+async def create_token(request: AnyRequest, data: JSONBody[NewToken]) -> Row:
+    """Make a token; the answer is the only place where it is shown."""
+    context = context_of(request)
+    token_id, token = await context.call(
+        context.control.people.create,
+        person_of(request).actor,
+        data.name,
+        Role.of(data.role),
+        data.machine_groups,
+        None if data.expires_at is None else _time(data.expires_at, "expiresAt"),
+    )
+    return {"id": token_id, "token": token}
+
+
+@delete("/api/v1/tokens/{token_id:str}", status_code=204, opt={"access": Access.OWNER})
+async def remove_token(request: AnyRequest, token_id: FromPath[str]) -> None:
+    """Make a token invalid."""
+    context = context_of(request)
+    await context.call(context.control.people.remove, person_of(request).actor, token_id)
+
+
+# Rules and associations
+
+
+@get("/api/v1/rules", opt={"access": Access.READER})
+async def list_rules(request: AnyRequest) -> Row:
+    """Return every rule."""
+    context = context_of(request)
+    return {"value": await context.call(context.control.rules.list_all)}
+
+
+@get("/api/v1/rules/{name:str}", opt={"access": Access.READER})
+async def get_rule(request: AnyRequest, name: FromPath[str]) -> Row:
+    """Return one rule, its document as it was written, and what is wrong with it."""
+    context = context_of(request)
+    return await context.call(context.control.rules.get, name)
+
+
+@put("/api/v1/rules/{name:str}", opt={"access": Access.CONTRIBUTOR_ALL})
+async def put_rule(request: AnyRequest, name: FromPath[str]) -> Response[Row]:
+    """Create or replace a rule; the body is the ARM document, kept as it is."""
+    context = context_of(request)
+    body = await request.body()
+    rule, created = await context.call(context.control.rules.put, person_of(request).actor, name, body)
+    context.control.changed()
+    return Response(rule, status_code=201 if created else 200, headers={"ETag": f'"{rule["etag"]}"'})
+
+
+@delete("/api/v1/rules/{name:str}", status_code=204, opt={"access": Access.CONTRIBUTOR_ALL})
+async def remove_rule(request: AnyRequest, name: FromPath[str]) -> None:
+    """Remove a rule that is not associated."""
+    context = context_of(request)
+    await context.call(context.control.rules.remove, person_of(request).actor, name)
+
+
+class NewAssociation(msgspec.Struct):
+    """A rule for a machine or a group."""
+
+    rule: str
+    machine: str | None = None
+    group: str | None = None
+
+
+@get("/api/v1/associations", opt={"access": Access.READER})
+async def list_associations(request: AnyRequest) -> Row:
+    """Return the associations that concern what the caller may see."""
+    context, person = context_of(request), person_of(request)
+    found = await context.call(context.control.rules.associations)
+    if person.groups is not None:
+        mine = set(await context.call(context.control.machines.ids_of, person.groups))
+        found = [row for row in found if row["group"] in person.groups or row["machine"] in mine]
+    return {"value": found}
+
+
+@put("/api/v1/associations/{name:str}", opt={"access": Access.CONTRIBUTOR})
+async def put_association(request: AnyRequest, name: FromPath[str], data: JSONBody[NewAssociation]) -> Response[Row]:
+    """Give a rule to a machine or a group."""
+    context, person = context_of(request), person_of(request)
+    await _check_replaced(request, name)
+    machine_id = None
+    if data.machine is not None:
+        machine = await context.call(context.control.machines.identity, data.machine, person.groups)
+        machine_id = machine.machine_id
+    if data.group is not None and not person.may_see(data.group.lower()):
+        raise forbidden("the token is limited to other machine groups")
+    row, created = await context.call(
+        context.control.rules.associate, person.actor, name, data.rule, machine_id=machine_id, group=data.group
+    )
+    context.control.changed()
+    return Response(row, status_code=201 if created else 200)
+
+
+@delete("/api/v1/associations/{name:str}", status_code=204, opt={"access": Access.CONTRIBUTOR})
+async def remove_association(request: AnyRequest, name: FromPath[str]) -> None:
+    """Take a rule from a machine or a group."""
+    context, person = context_of(request), person_of(request)
+    await _check_replaced(request, name)
+    await context.call(context.control.rules.dissociate, person.actor, name)
+    context.control.changed()
+
+
+async def _check_replaced(request: AnyRequest, name: str) -> None:
+    """Refuse to touch an association of machines that the caller may not see."""
+    context, person = context_of(request), person_of(request)
+    if person.groups is None:
+        return
+    known = [
+        row for row in await context.call(context.control.rules.associations) if row["name"].lower() == name.lower()
+    ]
+    for row in known:
+        group = row["group"]
+        if group is None:
+            group = (await context.call(context.control.machines.identity, row["machine"])).group
+        if not person.may_see(group):
+            raise forbidden("the association concerns other machine groups")
+
+
+@get("/api/v1/audit", opt={"access": Access.OWNER})
+async def list_audit(request: AnyRequest, limit: Annotated[int, QueryParameter(ge=1, le=10_000)] = 100) -> Row:
+    """Return the newest entries of the audit log."""
+    context = context_of(request)
+    return {"value": await context.call(context.control.audit.latest, limit)}
+
+
+def _time(text: str, target: str) -> int:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise bad_request(str(error), target) from error
+
+
+HANDLERS = (
+    list_machines,
+    get_machine,
+    decommission,
+    revoke,
+    ask_machine,
+    get_request,
+    list_enrollment_tokens,
+    create_enrollment_token,
+    remove_enrollment_token,
+    list_tokens,
+    create_token,
+    remove_token,
+    list_rules,
+    get_rule,
+    put_rule,
+    remove_rule,
+    list_associations,
+    put_association,
+    remove_association,
+    list_audit,
+)

@@ -1,0 +1,111 @@
+"""The interface of people, where it reads: changes, inventory, health. Limited to the caller's machine groups."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from litestar import get
+from litestar.params import FromPath, FromQuery, QueryParameter
+
+from whatchanged.records.items import Kind
+from whatchanged.server.api.access import Access, AnyRequest, person_of
+from whatchanged.server.api.context import context_of
+from whatchanged.server.control.refusals import not_found
+from whatchanged.server.query import MAX_LIMIT, ChangeFilter, HealthFilter, InventoryFilter, Page
+
+__all__ = ["HANDLERS"]
+
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT)]
+From = Annotated[str, QueryParameter(name="from")]
+To = Annotated[str, QueryParameter(name="to")]
+_KINDS: dict[str, Kind] = {
+    "files": Kind.FILES,
+    "software": Kind.SOFTWARE,
+    "services": Kind.WINDOWS_SERVICES,
+    "daemons": Kind.DAEMONS,
+    "registry": Kind.REGISTRY,
+}
+
+
+@get("/api/v1/changes", opt={"access": Access.READER})
+async def changes(
+    request: AnyRequest,
+    machine: FromQuery[str] = "",
+    kind: FromQuery[str] = "",
+    category: FromQuery[str] = "",
+    path: FromQuery[str] = "",
+    start: From = "",
+    end: To = "",
+    limit: Limit = 100,
+    cursor: FromQuery[str | None] = None,
+) -> dict[str, Any]:
+    """Return changes, newest first."""
+    wanted = ChangeFilter(
+        machine=machine,
+        machines=await _visible(request),
+        kind=kind,
+        category=category,
+        path=path,
+        start=start,
+        end=end,
+    )
+    return _listed(await context_of(request).reader.changes(wanted, limit=limit, cursor=cursor))
+
+
+@get("/api/v1/inventory/{kind:str}", opt={"access": Access.READER})
+async def inventory(
+    request: AnyRequest,
+    kind: FromPath[str],
+    machine: FromQuery[str] = "",
+    name: FromQuery[str] = "",
+    at: FromQuery[str] = "",
+    limit: Limit = 100,
+    cursor: FromQuery[str | None] = None,
+) -> dict[str, Any]:
+    """Return the items of one kind, now or as of `at`."""
+    if kind.lower() not in _KINDS:
+        raise not_found("InventoryKind", kind)
+    wanted = InventoryFilter(
+        machine=machine, machines=await _visible(request), kind=_KINDS[kind.lower()], name=name, at=at
+    )
+    return _listed(await context_of(request).reader.inventory(wanted, limit=limit, cursor=cursor))
+
+
+@get("/api/v1/health", opt={"access": Access.READER})
+async def health(
+    request: AnyRequest,
+    machine: FromQuery[str] = "",
+    reason: FromQuery[str] = "",
+    status: FromQuery[str] = "",
+    component: FromQuery[str] = "",
+    kind: FromQuery[str] = "",
+    start: From = "",
+    end: To = "",
+    limit: Limit = 100,
+    cursor: FromQuery[str | None] = None,
+) -> dict[str, Any]:
+    """Return health records, newest first."""
+    wanted = HealthFilter(
+        machine=machine,
+        machines=await _visible(request),
+        reason=reason,
+        status=status,
+        component=component,
+        kind=kind,
+        start=start,
+        end=end,
+    )
+    return _listed(await context_of(request).reader.health(wanted, limit=limit, cursor=cursor))
+
+
+async def _visible(request: AnyRequest) -> tuple[str, ...] | None:
+    """Return the ids of the machines that the caller may see; None: all."""
+    context, groups = context_of(request), person_of(request).groups
+    return None if groups is None else tuple(await context.call(context.control.machines.ids_of, groups))
+
+
+def _listed(page: Page) -> dict[str, Any]:
+    return {"value": page.rows, "nextCursor": page.cursor} if page.cursor else {"value": page.rows}
+
+
+HANDLERS = (changes, inventory, health)

@@ -1,0 +1,84 @@
+"""Backup and restore of a server: telemetry, control plane, keys.
+
+A backup is a folder: `control.db`, `telemetry/` and the keys and certificates below `keys/`. It is written under
+another name and renamed when it is complete, so that a folder without that suffix is a whole backup.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterable
+
+from whatchanged.errors import OperationError, StateError, StorageFull
+from whatchanged.server import storage as telemetry
+from whatchanged.server.control import Control
+from whatchanged.server.control.refusals import bad_request, conflict
+from whatchanged.server.storage import Storage
+from whatchanged.settings import DataFolder
+
+__all__ = ["KEY_FILES", "back_up", "restore"]
+
+KEY_FILES = ("local.token", "ingestion.key", "tls/ca.key", "tls/ca.pem")
+"""What cannot be made anew without every machine enrolling again; relative to the server's folder."""
+
+
+def back_up(control: Control, storage: Storage, server_folder: str, backups: str, name: str, actor: str) -> str:
+    """Write a backup into the folder `name` below `backups` and return its path; refuses any other place."""
+    target = _target(backups, name or time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+    if os.path.lexists(target):
+        raise conflict(f"{target} exists already", "path")
+    partial = f"{target}.{secrets.token_hex(4)}.partial"
+    try:
+        os.makedirs(partial, mode=0o700)
+        telemetry.backup(storage, os.path.join(partial, "telemetry"))
+        control.database.backup(os.path.join(partial, "control.db"))
+        _copy_private(server_folder, os.path.join(partial, "keys"), KEY_FILES)
+        os.rename(partial, target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise StorageFull(f"cannot write the backup: {error}") from error
+    except OperationError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    control.note(actor, "backup.create", target)
+    return target
+
+
+def restore(data: DataFolder, backup: str) -> None:
+    """Make the server's folder of `data` from a backup; refuses one that is not empty. The server must not run."""
+    if not os.path.isfile(os.path.join(backup, "control.db")) or backup.rstrip("/").endswith(".partial"):
+        raise StateError(f"{backup} is no whole backup", hint="it holds control.db, telemetry and keys")
+    if os.path.isdir(data.server) and os.listdir(data.server):
+        raise StateError(f"{data.server} is not empty", hint="move it away first")
+    os.makedirs(data.server, mode=0o700, exist_ok=True)
+    try:
+        _copy_private(os.path.join(backup, "keys"), data.server, KEY_FILES)
+        telemetry.restore(os.path.join(backup, "telemetry"), os.path.join(data.server, "telemetry"))
+        # Last, because a server without it is not a restored one.
+        _copy_private(backup, data.server, ("control.db",))
+    except OSError as error:
+        raise StateError(f"cannot restore {backup}: {error}", hint=f"empty {data.server} and try again") from error
+
+
+def _target(backups: str, name: str) -> str:
+    root = os.path.realpath(backups)
+    target = os.path.realpath(os.path.join(root, name))
+    if os.path.dirname(target) != root or "\0" in name or target.endswith(".partial"):
+        raise bad_request(f"backups go into folders directly below {root}", "path")
+    return target
+
+
+def _copy_private(source: str, target: str, names: Iterable[str]) -> None:
+    for name in names:
+        origin, place = os.path.join(source, name), os.path.join(target, name)
+        if not os.path.exists(origin):
+            continue
+        os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+        descriptor = os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with open(origin, "rb") as reader, os.fdopen(descriptor, "wb") as writer:
+            shutil.copyfileobj(reader, writer)
+            writer.flush()
+            os.fsync(writer.fileno())

@@ -1,0 +1,11 @@
+"""The control plane: rules, associations, machines, credentials, people, the back channel, audit; in SQL."""
+
+from __future__ import annotations
+
+from whatchanged.server.control.backchannel import RequestName
+from whatchanged.server.control.control import Configuration, Control
+from whatchanged.server.control.machines import MachineFacts, MachineStatus
+from whatchanged.server.control.people import Person, Role
+from whatchanged.server.control.refusals import Refusal
+
+__all__ = ["Configuration", "Control", "MachineFacts", "MachineStatus", "Person", "Refusal", "RequestName", "Role"]

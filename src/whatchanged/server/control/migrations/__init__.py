@@ -1,0 +1,1 @@
+"""Migrations of the control plane, run at start by `database.migrate`."""

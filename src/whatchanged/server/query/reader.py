@@ -1,0 +1,354 @@
+"""The reading side: changes, inventory, health and the activity of machines.
+
+Every value is a bound parameter; the only names that become SQL are columns of the table specification. Paging is
+by key, never by offset: a cursor holds the place of the last row, so that rows which arrive meanwhile are neither
+repeated nor push others out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from whatchanged.errors import RecordError
+from whatchanged.records.items import Kind
+from whatchanged.records.tables import CONFIGURATION_CHANGE, CONFIGURATION_DATA, TRACKING_HEALTH
+from whatchanged.records.times import parse_time, time_text
+from whatchanged.server.storage import END_OF_TIME, Row, Storage
+
+__all__ = ["MAX_LIMIT", "ChangeFilter", "HealthFilter", "InventoryFilter", "Page", "Reader"]
+
+MAX_LIMIT = 10_000
+_MAX_VALUE = 32_768
+_T = TypeVar("_T")
+
+
+class ChangeFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which changes; an empty field does not restrict. Times are ISO 8601, `start` inclusive, `end` exclusive."""
+
+    machine: str = ""
+    """Machine id, or host name (case ignored)."""
+    machines: tuple[str, ...] | None = None
+    """Machine ids the reader may see; None: all."""
+    kind: str = ""
+    category: str = ""
+    path: str = ""
+    """Item: a path or name and what stands below it, or with `*`, `?`, `[` a glob over the whole path or name."""
+    start: str = ""
+    end: str = ""
+    ingested_after: str = ""
+
+
+class HealthFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which health records."""
+
+    machine: str = ""
+    machines: tuple[str, ...] | None = None
+    reason: str = ""
+    status: str = ""
+    component: str = ""
+    kind: str = ""
+    start: str = ""
+    end: str = ""
+
+
+class InventoryFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which items of the inventory."""
+
+    machine: str = ""
+    """Machine id, or host name (case ignored)."""
+    machines: tuple[str, ...] | None = None
+    kind: Kind | None = None
+    name: str = ""
+    """As `ChangeFilter.path`."""
+    at: str = ""
+    """The inventory as it was at this time."""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Rows (column name → value, empty ones left out) and where to go on; no cursor: that was all."""
+
+    rows: list[Row]
+    cursor: str | None = None
+
+
+class _Query:
+    """Conditions and their parameters, gathered."""
+
+    def __init__(self) -> None:
+        self.conditions: list[str] = ["1"]
+        self.parameters: dict[str, Any] = {}
+
+    def add(self, condition: str, **parameters: Any) -> None:
+        self.conditions.append(condition)
+        self.parameters |= parameters
+
+    def equal(self, column: str, name: str, value: str) -> None:
+        if value:
+            self.add(f"{column} = {{{name}:String}}", **{name: _bounded(value, name)})
+
+    @property
+    def where(self) -> str:
+        return " AND ".join(f"({condition})" for condition in self.conditions)
+
+
+class Reader:
+    """Reads the tables; its own threads, as many as the storage has reading handles."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._threads = ThreadPoolExecutor(storage.readers, thread_name_prefix="query")
+
+    async def changes(self, wanted: ChangeFilter, *, limit: int = 100, cursor: str | None = None) -> Page:
+        """Return changes, newest first. Raises RecordError for a bad filter, LimitExceeded when it is too much."""
+        query = _Query()
+        _times(query, wanted.start, wanted.end)
+        _machine(query, wanted.machine, wanted.machines)
+        query.equal("ConfigChangeType", "kind", wanted.kind)
+        query.equal("ChangeCategory", "category", wanted.category)
+        if wanted.ingested_after:
+            query.add("IngestedAt > toDateTime64({after:String}, 7, 'UTC')", after=_bound(wanted.ingested_after))
+        _item(query, wanted.path)
+        return await self._newest_first("ConfigurationChange", CONFIGURATION_CHANGE.names, query, limit, cursor)
+
+    async def health(self, wanted: HealthFilter, *, limit: int = 100, cursor: str | None = None) -> Page:
+        """Return health records, newest first."""
+        query = _Query()
+        _times(query, wanted.start, wanted.end)
+        _machine(query, wanted.machine, wanted.machines)
+        for column in ("Reason", "Status", "Component", "Kind"):
+            query.equal(column, column.lower(), getattr(wanted, column.lower()))
+        return await self._newest_first("TrackingHealth", TRACKING_HEALTH.names, query, limit, cursor)
+
+    async def inventory(self, wanted: InventoryFilter, *, limit: int = 100, cursor: str | None = None) -> Page:
+        """Return items ordered by machine, kind and key, now or as of `at`."""
+        _check_limit(limit)
+        query = _Query()
+        _machine(query, wanted.machine, wanted.machines)
+        _item(query, wanted.name)
+        key = "(SourceComputerId, ConfigDataType, hex(_Key))"
+        if cursor:
+            machine, kind, item = _read_cursor(cursor, 3)
+            query.add(
+                f"{key} > ({{c_machine:String}}, {{c_kind:String}}, {{c_item:String}})",
+                c_machine=machine,
+                c_kind=kind,
+                c_item=item,
+            )
+        names = _quoted(CONFIGURATION_DATA.names)
+        parameters = {
+            **query.parameters,
+            "at": _bound(wanted.at) if wanted.at else END_OF_TIME,
+            # A machine id reaches the sorting key; a host name is only known to the rows.
+            "only": wanted.machine if _is_id(wanted.machine) else "",
+            "only_kind": wanted.kind.value if wanted.kind else "",
+            "count": limit + 1,
+        }
+        sql = (
+            f"SELECT {names}, hex(_Key) AS _Cursor FROM ConfigurationDataAt(at = {{at:String}}, "  # noqa: S608
+            f"machine = {{only:String}}, kind = {{only_kind:String}}) WHERE {query.where} "
+            f"ORDER BY SourceComputerId, ConfigDataType, hex(_Key) LIMIT {{count:UInt64}}"
+        )
+        rows = await self._run(lambda: self._storage.query(sql, parameters))
+        return _page(rows, limit, lambda row: [row["SourceComputerId"], row["ConfigDataType"], row["_Cursor"]])
+
+    async def machine_activity(self, *, days: int = 30, machine: str = "") -> list[Row]:
+        """Return what each machine did in the last `days`.
+
+        SourceComputerId, Computer, LastHeartbeat, LastContact (by the server's clock), Changes, Items (as of now),
+        Gaps, LostRecords, Forks. A machine that was silent for longer is not among them.
+        """
+        since = time_text(int((datetime.now(UTC) - timedelta(days=days)).timestamp()) * 10**9)
+        parameters = {"since": _bound(since), "machine": _bounded(machine, "machine")}
+        rows = await self._run(lambda: self._storage.query(_ACTIVITY, parameters))
+        return [_filled(row) for row in rows]
+
+    def close(self) -> None:
+        """Wait for running queries and end the threads."""
+        self._threads.shutdown()
+
+    async def _newest_first(
+        self, table: str, names: Sequence[str], query: _Query, limit: int, cursor: str | None
+    ) -> Page:
+        _check_limit(limit)
+        # TrackingHealth rows that the server writes have no sequence: the digest of the row breaks the tie.
+        tie = "ChangeId" if table == "ConfigurationChange" else _HEALTH_TIE
+        if cursor:
+            moment, place = _read_cursor(cursor, 2)
+            # The plain bound on the time is what prunes; the pair decides.
+            query.add("TimeGenerated <= toDateTime64({c_time:String}, 7, 'UTC')", c_time=_bound(moment))
+            query.add(
+                f"(TimeGenerated, toString({tie})) < (toDateTime64({{c_time:String}}, 7, 'UTC'), {{c_tie:String}})",
+                c_tie=place,
+            )
+        sql = (
+            f"SELECT {_quoted(names)}, toString({tie}) AS _Cursor FROM {table} WHERE {query.where} "  # noqa: S608
+            "ORDER BY TimeGenerated DESC, _Cursor DESC LIMIT {count:UInt64}"
+        )
+        parameters = {**query.parameters, "count": limit + 1}
+        rows = await self._run(lambda: self._storage.query(sql, parameters))
+        return _page(rows, limit, lambda row: [row["TimeGenerated"], row["_Cursor"]])
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+_HEALTH_TIE = (
+    "concat(SourceComputerId, ':', _Epoch, ':', leftPad(toString(_Sequence), 20, '0'), ':', _Digest, ':', "
+    "toString(IngestedAt), ':', hex(sipHash128(Reason, Stream, Epoch, "
+    "ifNull(FirstSequence, 0), ifNull(LastSequence, 0), Detail)))"
+)
+_SINCE = (
+    "IngestedAt >= toDateTime64({since:String}, 7, 'UTC') "
+    "AND ({machine:String} = '' OR SourceComputerId = {machine:String})"
+)
+_ACTIVITY = f"""
+SELECT SourceComputerId, argMaxIf(host, ingested, host != '') AS Computer,
+  nullIf(max(heartbeat), toDateTime64(0, 7, 'UTC')) AS LastHeartbeat, max(contact) AS LastContact,
+  sum(changes) AS Changes, sum(gaps) AS Gaps, sum(lost) AS LostRecords, sum(forks) AS Forks
+FROM (
+  SELECT SourceComputerId, Computer AS host, IngestedAt AS ingested, TimeGenerated AS heartbeat,
+    IngestedAt AS contact, toUInt64(0) AS changes, toUInt64(0) AS gaps, toInt64(0) AS lost, toUInt64(0) AS forks
+  FROM Heartbeat WHERE {_SINCE}
+  UNION ALL
+  SELECT SourceComputerId, max(Computer), max(IngestedAt), toDateTime64(0, 7, 'UTC'), max(IngestedAt), count(), 0, 0, 0
+  FROM ConfigurationChange WHERE {_SINCE} GROUP BY SourceComputerId
+  UNION ALL
+  SELECT SourceComputerId, max(Computer), max(IngestedAt), toDateTime64(0, 7, 'UTC'), max(IngestedAt), 0, 0, 0, 0
+  FROM InventoryRecord WHERE {_SINCE} GROUP BY SourceComputerId
+  UNION ALL
+  SELECT SourceComputerId, max(Computer), max(IngestedAt), toDateTime64(0, 7, 'UTC'),
+    maxIf(IngestedAt, Component != 'Server'), 0, countIf(Reason = 'Gap' AND Status = 'Error'),
+    toInt64(ifNull(sumIf(LostRecords, Reason = 'Gap'), 0)), countIf(Reason = 'Fork')
+  FROM TrackingHealth WHERE {_SINCE} GROUP BY SourceComputerId
+)
+GROUP BY SourceComputerId ORDER BY SourceComputerId LIMIT 100000
+"""  # noqa: S608 - constants of this module
+
+
+def _times(query: _Query, start: str, end: str) -> None:
+    if start:
+        query.add("TimeGenerated >= toDateTime64({start:String}, 7, 'UTC')", start=_bound(start))
+    if end:
+        query.add("TimeGenerated < toDateTime64({end:String}, 7, 'UTC')", end=_bound(end))
+
+
+def _machine(query: _Query, machine: str, allowed: tuple[str, ...] | None) -> None:
+    if machine:
+        column = "SourceComputerId" if _is_id(machine) else "lowerUTF8(Computer)"
+        value = machine if _is_id(machine) else machine.lower()
+        query.add(f"{column} = {{machine_is:String}}", machine_is=_bounded(value, "machine"))
+    if allowed is not None:
+        query.add("SourceComputerId IN {allowed:Array(String)}", allowed=list(allowed))
+
+
+def _is_id(machine: str) -> bool:
+    return len(machine) == 36 and machine.count("-") == 4
+
+
+_ITEM = "if(FileSystemPath != '', FileSystemPath, if(RegistryKey != '', RegistryKey, Name))"
+
+
+def _item(query: _Query, pattern: str) -> None:
+    if not pattern:
+        return
+    _bounded(pattern, "path")
+    if any(sign in pattern for sign in "*?["):
+        query.add(f"match({_ITEM}, {{item:String}}) OR match(Name, {{item:String}})", item=_glob(pattern))
+        return
+    # Of a service or package the name people know may stand in any of these.
+    names = f"{_ITEM} = {{item:String}} OR Name = {{item:String}} OR SvcName = {{item:String}}"
+    below = f"startsWith({_ITEM}, {{below_1:String}}) OR startsWith({_ITEM}, {{below_2:String}})"
+    bare = pattern.rstrip("/\\") if len(pattern) > 1 else ""
+    query.add(
+        f"{names} OR SoftwareName = {{item:String}} OR {below}",
+        item=pattern.rstrip("/\\") or pattern,
+        below_1=bare + "/",
+        below_2=bare + "\\",
+    )
+
+
+def _glob(pattern: str) -> str:
+    """Return the glob as an RE2 expression: `*` and `**` anything, `?` one character, `[…]` as in a shell."""
+    parts = ["(?s)^"]
+    index = 0
+    while index < len(pattern):
+        sign = pattern[index]
+        end = pattern.find("]", index + 2) if sign == "[" else -1
+        if sign == "*":
+            parts.append(".*")
+        elif sign == "?":
+            parts.append(".")
+        elif end > 0:
+            inside = pattern[index + 1 : end]
+            negated = inside[0] in "!^"
+            body = inside[1:] if negated else inside
+            parts.append("[" + ("^" if negated else "") + "".join(_literal(c, within="-") for c in body) + "]")
+            index = end
+        else:
+            parts.append(_literal(sign))
+        index += 1
+    return "".join(parts) + "$"
+
+
+def _literal(sign: str, within: str = "") -> str:
+    # RE2 takes \x{…} for any character; letters and digits need none, and a NUL cannot be written otherwise.
+    return sign if sign.isalnum() or sign in within else f"\\x{{{ord(sign):x}}}"
+
+
+def _bound(text: str) -> str:
+    """Return a time as the engine's text; raises RecordError."""
+    try:
+        moment = parse_time(text)
+    except (ValueError, OverflowError) as error:
+        raise RecordError(f"no time in ISO 8601: {text[:64]!r}") from error
+    first, last = parse_time("1900-01-01T00:00:00Z"), parse_time("2299-12-31T00:00:00Z")
+    return time_text(min(max(moment, first), last))[:-1].replace("T", " ")
+
+
+def _bounded(value: str, name: str) -> str:
+    if len(value) > _MAX_VALUE:
+        raise RecordError(f"longer than {_MAX_VALUE} characters", place=name)
+    return value
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise RecordError(f"must be 1 to {MAX_LIMIT}", place="limit")
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _filled(row: Row) -> Row:
+    return {name: value for name, value in row.items() if value is not None and value != "" and name != "_Cursor"}
+
+
+def _page(rows: list[Row], limit: int, place: Callable[[Row], list[str]]) -> Page:
+    more = len(rows) > limit
+    shown = rows[:limit]
+    cursor = _write_cursor(place(shown[-1])) if more else None
+    return Page([_filled(row) for row in shown], cursor)
+
+
+def _write_cursor(parts: list[str]) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(parts)).decode("ascii").rstrip("=")
+
+
+def _read_cursor(text: str, size: int) -> list[str]:
+    try:
+        raw = base64.urlsafe_b64decode(_bounded(text, "cursor") + "=" * (-len(text) % 4))
+        parts = msgspec.json.decode(raw, type=list[str])
+    except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
+        raise RecordError("not a cursor of this list", place="cursor") from error
+    if len(parts) != size:
+        raise RecordError("not a cursor of this list", place="cursor")
+    return parts

@@ -1,0 +1,315 @@
+"""The telemetry database: open, migrate, insert, query, retain, purge.
+
+One engine, through clickhouse-connect: chDB inside this process for a path, a ClickHouse server for a DSN. All
+calls block; callers bring threads. Settings stick to a client's handle, so there is one writing handle behind a
+lock and a pool of reading handles whose limits are set first and `readonly = 1` last (it blocks file(), url(),
+inserts and any later setting).
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import clickhouse_connect
+import msgspec
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from whatchanged.errors import LimitExceeded, OperationError, StateError, StorageFull
+from whatchanged.server.storage.inventory import retention_statements
+from whatchanged.server.storage.schema import DATA_TABLES, MIGRATIONS
+
+__all__ = ["Row", "Storage", "open_storage"]
+
+Row = dict[str, Any]
+
+_READ_LIMITS: dict[str, Any] = {
+    "max_execution_time": 30,
+    "max_memory_usage": 2 * 1024**3,
+    "max_result_rows": 100_000,
+    "max_result_bytes": 256 * 1024**2,
+    "result_overflow_mode": "throw",
+    "max_threads": 2,
+    "date_time_output_format": "iso",
+    "output_format_json_quote_64bit_integers": 0,
+}
+_WRITE_SETTINGS: dict[str, Any] = {
+    "async_insert": 0,
+    # One block, in order: an insert of one stream must become one part.
+    "input_format_parallel_parsing": 0,
+    "input_format_skip_unknown_fields": 0,
+    "date_time_input_format": "best_effort",
+    "date_time_output_format": "iso",
+    "output_format_json_quote_64bit_integers": 0,
+    "mutations_sync": 2,
+}
+# TIMEOUT_EXCEEDED, TOO_MANY_ROWS, MEMORY_LIMIT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES
+_LIMIT_CODES = ("Code: 159.", "Code: 158.", "Code: 241.", "Code: 396.", "Code: 307.")
+_decode_rows = msgspec.json.Decoder(dict[str, Any]).decode_lines
+
+
+def open_storage(dsn_or_path: str | os.PathLike[str], *, readers: int = 4) -> Storage:
+    """Open (and create or migrate) the telemetry database at a folder, or at `clickhouse://…` or `https://…`.
+
+    A process can have one folder open. Raises StateError.
+    """
+    return Storage(os.fspath(dsn_or_path), readers=readers)
+
+
+class Storage:
+    """The open database. Safe to use from several threads."""
+
+    def __init__(self, target: str, *, readers: int = 4) -> None:
+        self._target = target
+        self._embedded = "://" not in target
+        self._write_lock = threading.RLock()
+        self._closed = False
+        self._readers: queue.SimpleQueue[Client] = queue.SimpleQueue()
+        self._reader_count = readers
+        if self._embedded:
+            os.makedirs(target, mode=0o700, exist_ok=True)
+        try:
+            self._writer = self._connect(_WRITE_SETTINGS)
+            self._migrate()
+            for _ in range(readers):
+                self._readers.put(self._reader())
+        except ClickHouseError as error:
+            raise StateError(f"cannot open the telemetry database {_shown(target)}: {error}") from error
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the engine runs inside this process."""
+        return self._embedded
+
+    @property
+    def path(self) -> str:
+        """Return the folder of the embedded engine; StateError for a server."""
+        if not self._embedded:
+            raise StateError("the telemetry database is a ClickHouse server", hint="use BACKUP DATABASE on that server")
+        return self._target
+
+    @property
+    def readers(self) -> int:
+        """Number of reading handles: how many queries can run at once."""
+        return self._reader_count
+
+    def insert(self, table: str, lines: bytes) -> None:
+        """Insert rows of one table (JSON, one object a line) as one atomic part; returns when it is on disk.
+
+        Raises StorageFull if the engine did not take them.
+        """
+        if table not in DATA_TABLES:
+            raise StateError(f"no table of records: {table!r}")
+        with self._write_lock:
+            try:
+                self._writer.raw_insert(table, insert_block=lines, fmt="JSONEachRow")
+            except (ClickHouseError, OSError) as error:
+                raise StorageFull(f"the telemetry database did not take the rows: {_first_line(error)}") from error
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """Return the rows of a SELECT; values only through `{name:Type}` parameters. Read-only and bounded.
+
+        Times are text in ISO 8601 with `Z`. Raises LimitExceeded when a bound was hit, else StateError.
+        """
+        with self._borrow() as client:
+            try:
+                body = client.raw_query(sql, parameters=dict(parameters or {}), fmt="JSONEachRow")
+            except ClickHouseError as error:
+                raise _query_error(error) from error
+        return _decode_rows(body)
+
+    def ready(self) -> bool:
+        """Return whether the engine answers."""
+        if self._closed:
+            return False
+        try:
+            return self.query("SELECT 1 AS one") == [{"one": 1}]
+        except OperationError:
+            return False
+
+    def retain(self, days: Mapping[str, int], *, now: datetime | None = None) -> dict[str, int]:
+        """Drop what is older than `days` per logical table; return what was dropped, per table.
+
+        ConfigurationChange, Heartbeat and TrackingHealth lose whole days; of ConfigurationData only rows that
+        were superseded before the cutoff go: retention never drops current state. Watermarks are kept first.
+        """
+        moment = now or datetime.now(UTC)
+        self.save_watermarks()
+        dropped: dict[str, int] = {}
+        for name, keep in days.items():
+            if keep < 1:
+                raise StateError(f"retention of {name} must be at least one day")
+            cutoff = moment - timedelta(days=keep)
+            if name == "ConfigurationData":
+                dropped[name] = self._retain_inventory(cutoff)
+            elif name in DATA_TABLES:
+                dropped[name] = self._drop_partitions(name, cutoff)
+            else:
+                raise StateError(f"no table {name!r}")
+        return dropped
+
+    def purge(self, machine_id: str) -> None:
+        """Remove everything of one machine."""
+        for table in (*DATA_TABLES, "Watermark"):
+            self._command(
+                f"ALTER TABLE {table} DELETE WHERE SourceComputerId = {{machine:String}}", {"machine": machine_id}
+            )
+
+    def watermarks(self) -> list[Row]:
+        """Return `machine`, `stream`, `epoch`, `last`, `order` of everything numbered that was ever stored.
+
+        A gap record of the server counts as stored: what is said to be lost is not said again.
+        """
+        return self._write_query(f"{_watermark_sql()} FORMAT JSONEachRow")
+
+    def save_watermarks(self) -> None:
+        """Write the watermarks down, so that they outlive the rows they come from."""
+        self._command(
+            f"INSERT INTO Watermark SELECT machine, stream, epoch, last, `order` FROM ({_watermark_sql()})",  # noqa: S608
+            None,
+        )
+        self._command("OPTIMIZE TABLE Watermark FINAL", None)
+
+    @contextmanager
+    def writes_held(self) -> Iterator[Client]:
+        """Hold every write, for a consistent look at several tables; for this package only."""
+        with self._write_lock:
+            yield self._writer
+
+    def close(self) -> None:
+        """Close every handle; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        for _ in range(self._reader_count):
+            self._readers.get().close()
+        with self._write_lock:
+            self._writer.close()
+
+    def __enter__(self) -> Storage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _connect(self, settings: Mapping[str, Any]) -> Client:
+        if self._embedded:
+            return clickhouse_connect.get_client(interface="chdb", path=self._target, settings=dict(settings))
+        return clickhouse_connect.get_client(dsn=self._target, settings=dict(settings), autogenerate_session_id=True)
+
+    def _reader(self) -> Client:
+        client = self._connect(_READ_LIMITS)
+        client.command("SET readonly = 1")
+        return client
+
+    @contextmanager
+    def _borrow(self) -> Iterator[Client]:
+        if self._closed:
+            raise StateError("the telemetry database is closed")
+        client = self._readers.get()
+        try:
+            yield client
+        finally:
+            self._readers.put(client)
+
+    def _migrate(self) -> None:
+        self._writer.command(
+            "CREATE TABLE IF NOT EXISTS Migration (Name String, AppliedAt DateTime64(7, 'UTC') DEFAULT now64(7)) "
+            "ENGINE = MergeTree ORDER BY Name SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
+        )
+        done = {row["Name"] for row in self._write_query("SELECT Name FROM Migration FORMAT JSONEachRow")}
+        if unknown := done - {step.name for step in MIGRATIONS}:
+            raise StateError(f"the telemetry database was made by a newer version (it has {sorted(unknown)})")
+        for step in MIGRATIONS:
+            if step.name not in done:
+                for statement in step.statements:
+                    self._writer.command(statement)
+                self._writer.command(
+                    "INSERT INTO Migration (Name) SELECT {name:String}", parameters={"name": step.name}
+                )
+
+    def _command(self, sql: str, parameters: Mapping[str, Any] | None) -> None:
+        with self._write_lock:
+            try:
+                self._writer.command(sql, parameters=dict(parameters or {}))
+            except ClickHouseError as error:
+                raise StateError(f"the telemetry database refused a statement: {_first_line(error)}") from error
+
+    def _write_query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        with self._write_lock:
+            try:
+                return _decode_rows(self._writer.raw_query(sql, parameters=dict(parameters or {})))
+            except ClickHouseError as error:
+                raise _query_error(error) from error
+
+    def _drop_partitions(self, table: str, cutoff: datetime) -> int:
+        # system.parts names a partition by its value; it is all digits here (toYYYYMMDD).
+        found = self._write_query(
+            "SELECT partition, sum(rows) AS rows FROM system.parts WHERE active AND database = currentDatabase() "
+            "AND table = {table:String} GROUP BY partition FORMAT JSONEachRow",
+            {"table": table},
+        )
+        limit = int(cutoff.strftime("%Y%m%d"))
+        rows = 0
+        for part in found:
+            day = int(part["partition"])
+            if day < limit:
+                self._command(f"ALTER TABLE {table} DROP PARTITION {day}", None)
+                rows += int(part["rows"])
+        return rows
+
+    def _retain_inventory(self, cutoff: datetime) -> int:
+        before = self._inventory_rows()
+        text = cutoff.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") + "0"
+        for statement in retention_statements():
+            self._command(statement, {"cutoff": text})
+        return before - self._inventory_rows()
+
+    def _inventory_rows(self) -> int:
+        return int(self._write_query("SELECT count() AS n FROM InventoryRecord FORMAT JSONEachRow")[0]["n"])
+
+
+def _watermark_sql() -> str:
+    parts = [
+        f"SELECT SourceComputerId AS machine, _Stream AS stream, _Epoch AS epoch, max(_Sequence) AS last, "  # noqa: S608
+        f"{'max(_EpochOrder)' if table == 'InventoryRecord' else 'toUInt32(0)'} AS ordinal "
+        f"FROM {table} WHERE _Sequence > 0 GROUP BY machine, stream, epoch"
+        for table in DATA_TABLES
+    ]
+    parts.append(
+        "SELECT SourceComputerId AS machine, Stream AS stream, Epoch AS epoch, toUInt64(max(LastSequence)) AS last, "
+        "toUInt32(0) AS ordinal FROM TrackingHealth WHERE Component = 'Server' AND Reason = 'Gap' AND _Sequence = 0 "
+        "AND LastSequence IS NOT NULL GROUP BY machine, stream, epoch"
+    )
+    parts.append(
+        "SELECT SourceComputerId AS machine, Stream AS stream, Epoch AS epoch, max(Last) AS last, "
+        "max(EpochOrder) AS ordinal FROM Watermark GROUP BY machine, stream, epoch"
+    )
+    union = " UNION ALL ".join(parts)
+    return (
+        "SELECT toString(machine) AS machine, toString(stream) AS stream, toString(epoch) AS epoch, "  # noqa: S608
+        f"max(last) AS last, max(ordinal) AS `order` FROM ({union}) GROUP BY machine, stream, epoch"
+    )
+
+
+def _query_error(error: ClickHouseError) -> OperationError:
+    message = _first_line(error)
+    if any(code in message for code in _LIMIT_CODES):
+        return LimitExceeded(f"the query is too large: {message}", hint="narrow the time range or the filter")
+    return StateError(f"the telemetry database refused a query: {message}")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0][:500] if str(error) else type(error).__name__
+
+
+def _shown(target: str) -> str:
+    """Return the target without a password."""
+    scheme, separator, rest = target.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if separator else target

@@ -1,0 +1,54 @@
+"""Rules within the policy's bounds: what the administrator excluded is not there for any rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from whatchanged.rules import FileRule, FileScope, FolderScope, Policy
+
+__all__ = ["BoundedScope"]
+
+
+class BoundedScope:
+    """A FileScope without the paths that the policy excludes; answers what the walk and `look` ask of a scope."""
+
+    def __init__(self, scope: FileScope, policy: Policy) -> None:
+        self._scope = scope
+        self._policy = policy
+
+    def roots(self) -> Sequence[bytes]:
+        """Return the folders where a walk must begin."""
+        return [root for root in self._scope.roots() if not self._policy.excluded(root)]
+
+    def for_folder(self, folder: bytes) -> _BoundedFolder | FolderScope:
+        """Return what holds for the names in `folder`."""
+        inner = self._scope.for_folder(folder)
+        return _BoundedFolder(inner, folder, self._policy) if self._policy.excluded_paths else inner
+
+    def descend(self, folder: bytes) -> bool:
+        """Whether `folder` or anything below can hold something to take."""
+        return not self._policy.excluded(folder) and self._scope.descend(folder)
+
+    def match(self, path: bytes, *, folder: bool | None = None) -> tuple[FileRule, ...]:
+        """Return the rules that take `path`."""
+        return () if self._policy.excluded(path) else self._scope.match(path, folder=folder)
+
+
+class _BoundedFolder:
+    take_all: Sequence[FileRule] | None = None
+
+    def __init__(self, inner: FolderScope, folder: bytes, policy: Policy) -> None:
+        self._inner = inner
+        self._prefix = folder.rstrip(b"/") + b"/"
+        self._policy = policy
+
+    @property
+    def links(self) -> Literal["Follow", "Ignore", "Manage"]:
+        return self._inner.links.value
+
+    def matching(self, name: bytes, *, folder: bool = False) -> Sequence[FileRule]:
+        return () if self._policy.excluded(self._prefix + name) else self._inner.matching(name, folder=folder)
+
+    def descend(self, name: bytes) -> bool:
+        return not self._policy.excluded(self._prefix + name) and bool(self._inner.descend(name))

@@ -1,0 +1,361 @@
+"""The tracker process: privileged, without a network.
+
+It wires the parts together: configuration → plan → a worker a kind → state and outbox → sender. It owns no logic.
+"""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform != "win32"  # mypy's platform branch
+
+import contextlib
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from whatchanged import __version__, ipc
+from whatchanged.collectors.services import SystemdCollector
+from whatchanged.collectors.software import DpkgCollector
+from whatchanged.errors import OperationError, SettingsError, StateError, StorageFull
+from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
+from whatchanged.records.items import Kind
+from whatchanged.records.times import now_ns, time_text
+from whatchanged.rules import Policy, Severity
+from whatchanged.tracker.configuration import Configuration
+from whatchanged.tracker.control import ControlServer
+from whatchanged.tracker.exports import EXPORTS, write_export
+from whatchanged.tracker.machine import machine_token, vm_uuid
+from whatchanged.tracker.plan import Plan
+from whatchanged.tracker.preview import preview
+from whatchanged.tracker.runner import Runner
+from whatchanged.tracker.scheduler import Worker
+from whatchanged.tracker.sender import Sender
+from whatchanged.tracker.settings import TrackerSettings
+from whatchanged.tracker.state import OutboxFull, State
+from whatchanged.wire import agent
+
+__all__ = ["run"]
+
+log = logging.getLogger(__name__)
+
+KINDS = {"files": Kind.FILES, "software": Kind.SOFTWARE, "daemons": Kind.DAEMONS, "services": Kind.DAEMONS}
+"""Names of kinds as people write them."""
+_SCAN_SECONDS = 3600.0
+
+
+def run(settings: TrackerSettings, stop: threading.Event) -> int:
+    """Track this machine until `stop` is set; return the exit code.
+
+    Raises SettingsError, StateError, StorageFull when it cannot begin.
+    """
+    tracker = _Tracker(settings, stop)
+    return tracker.run()
+
+
+class _Tracker:
+    def __init__(self, settings: TrackerSettings, stop: threading.Event) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._died = False
+        os.makedirs(settings.data.tracker, mode=0o700, exist_ok=True)
+        self._lock_folder(settings.data.tracker)
+        self._policy = Policy.load(settings.policy)
+        self._state = State(
+            settings.data.tracker_database,
+            quota_bytes=settings.outbox_quota_bytes,
+            machine=machine_token(settings.root),
+            identity={
+                "Computer": settings.computer,
+                "VMUUID": vm_uuid(settings.root),
+                "SourceSystem": "Linux",
+            },
+        )
+        endpoint = ipc.PathSocket(settings.pipe_socket)
+        self._runner = Runner(self._state, settings, self._policy, stop)
+        self._workers = {
+            Kind.FILES: self._worker(Kind.FILES),
+            Kind.SOFTWARE: self._worker(Kind.SOFTWARE),
+            Kind.DAEMONS: self._worker(Kind.DAEMONS),
+        }
+        self._sender = Sender(self._state, endpoint, forwarder_uid=settings.forwarder_uid, stop=stop)
+        self._configuration = Configuration(
+            self._state,
+            endpoint,
+            forwarder_uid=settings.forwarder_uid,
+            period=settings.configuration_seconds,
+            stop=stop,
+            on_plan=self._adopt,
+            on_request=self._request,
+        )
+        commands = {"status": self._status, "scan": self._scan, "why": self._why}
+        self._control = ControlServer(settings.data.tracker_control_socket, commands, stop)
+        self._packages = DpkgCollector(os.fsencode(settings.root))
+        self._daemons = SystemdCollector(os.fsencode(settings.root))  # one for good: it keeps unit files it has read
+        self._unsettled: dict[Kind, int] = {}
+
+    def _lock_folder(self, folder: str) -> None:
+        """Refuse to work beside another tracker of the same data folder."""
+        if sys.platform == "win32":
+            return
+
+        self._lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StateError(
+                f"another tracker works on {folder}", hint="stop it, or give this one a data folder of its own"
+            ) from error
+
+    def run(self) -> int:
+        """Start the threads and wait for the end."""
+        log.info("tracker %s, data %s, epoch %s", __version__, self._settings.data.path, self._state.epoch)
+        self._report_start()
+        self._configuration.load()
+        threads = [
+            threading.Thread(target=self._guarded, args=(target,), name=name, daemon=True)
+            for name, target in (
+                ("sender", self._sender.run),
+                ("configuration", self._configuration.run),
+                ("control", self._control.run),
+                *((worker.kind.value, worker.work) for worker in self._workers.values()),
+            )
+        ]
+        for thread in threads:
+            thread.start()
+        self._stop.wait()
+        for worker in self._workers.values():
+            worker.wake()
+        with self._state.committed:
+            self._state.committed.notify_all()
+        for thread in threads:
+            if thread.name != "configuration":  # it may wait for an answer; it owns nothing that needs closing
+                thread.join(20.0)
+        self._state.close()
+        log.info("tracker stopped")
+        return 1 if self._died else 0
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """A thread that ends early would be silence: the process ends instead, and its supervisor starts it anew."""
+        try:
+            work()
+            if not self._stop.is_set():
+                raise StateError("it ended by itself")
+        except Exception:  # the last line of a thread
+            if not self._stop.is_set():
+                log.exception("%s failed; the tracker ends", threading.current_thread().name)
+                self._died = True
+                self._stop.set()
+
+    # The plan
+
+    def _worker(self, kind: Kind) -> Worker:
+        return Worker(kind, lambda job: self._look(kind, job), stop=self._stop, on_trouble=self._trouble)
+
+    def _adopt(self, plan: Plan) -> None:
+        self._sender.tags = plan.tags
+        log.info(
+            "configuration %s: %s", plan.version or "(no rule)", ", ".join(sorted(plan.kinds())) or "nothing to do"
+        )
+        self._workers[Kind.FILES].schedule(
+            [(job.name, job.frequency) for job in plan.file_jobs] or [("", 3600)], now=True
+        )
+        for kind in (Kind.SOFTWARE, Kind.DAEMONS):
+            schedule = plan.schedules.get(kind)
+            self._workers[kind].schedule([("", schedule.frequency if schedule else 3600)], now=True)
+        with contextlib.suppress(StorageFull):  # the rules are in force all the same
+            self._report_plan(plan)
+
+    def _look(self, kind: Kind, job: str) -> float | None:
+        """Run one job by the plan in force; return seconds until it should look again early."""
+        plan = self._configuration.plan
+        self._runner.prune(plan, kind)
+        if kind not in plan.kinds():
+            return None
+        if kind is Kind.FILES:
+            found = next((j for j in plan.file_jobs if j.name == job), None)
+            if found is None:
+                return 0.1  # the plan changed while this job waited; its own jobs are scheduled
+            run = self._runner.run_files(plan, found)
+        elif kind is Kind.SOFTWARE:
+            run = self._runner.run_snapshot(plan, kind, self._packages)
+        else:
+            run = self._runner.run_snapshot(plan, kind, self._daemons)
+        if run.touched or not os.path.exists(self._export_path(kind)):
+            write_export(self._state, kind, self._settings.data.tracker_exports)
+        self._unsettled[kind] = self._unsettled.get(kind, 0) + 1 if run.unsettled else 0
+        # Soon, but less and less so: a service that crashes in a loop is never settled.
+        return float(2 ** min(self._unsettled[kind] - 1, 12)) if run.unsettled else None
+
+    def _export_path(self, kind: Kind) -> str:
+        return os.path.join(self._settings.data.tracker_exports, EXPORTS[kind])
+
+    # Health
+
+    def _trouble(self, kind: Kind, error: OperationError) -> None:
+        reason = HealthReason.OUTBOX_FULL if isinstance(error, OutboxFull) else HealthReason.COLLECTED
+        log.warning("%s: %s", kind.value, error)
+        with contextlib.suppress(OperationError):  # it is logged, and made again with the next try
+            self._state.report(
+                HealthRecord(
+                    component=Component.TRACKER,
+                    status=HealthStatus.ERROR,
+                    reason=reason,
+                    time_ns=now_ns(),
+                    kind=kind.value,
+                    detail=error.message
+                    if reason is not HealthReason.OUTBOX_FULL
+                    else "the outbox is full: the state "
+                    "stands still, and changes of one item until it moves again become one",
+                ),
+                subject=f"trouble:{kind.value}",
+            )
+
+    def _report_start(self) -> None:
+        self._state.report(
+            HealthRecord(
+                component=Component.TRACKER,
+                status=HealthStatus.OK,
+                reason=HealthReason.STARTED,
+                time_ns=now_ns(),
+                detail=f"version {__version__}",
+                epoch=self._state.epoch,
+            ),
+            subject=None,
+        )
+
+    def _report_plan(self, plan: Plan) -> None:
+        wrong = [problem for problem in plan.problems if problem.severity is not Severity.NOTE]
+        detail = "; ".join(f"{p.place}: {p.message}" for p in wrong[:10])
+        self._state.report(
+            HealthRecord(
+                component=Component.TRACKER,
+                status=HealthStatus.WARNING if wrong or not plan.kinds() else HealthStatus.OK,
+                reason=HealthReason.RULE_INVALID
+                if wrong
+                else (HealthReason.CONFIGURATION if plan.kinds() else HealthReason.NO_RULE),
+                time_ns=now_ns(),
+                detail=detail
+                or (f"configuration {plan.version}" if plan.kinds() else "no rule asks for anything here"),
+            ),
+            subject="plan",
+        )
+
+    # Requests of the server and commands of the control socket
+
+    def _request(self, asked: agent.PendingRequest) -> Mapping[str, Any]:
+        match asked.request:
+            case "resync":
+                kind = self._kind(asked.kind)
+                items = self._runner.request_resend(self._configuration.plan, kind)
+                self._workers[kind].ask()
+                return {"items": items}
+            case "newEpoch":
+                return self._new_epoch()
+            case "scan":
+                for worker in self._chosen(asked.kind):
+                    worker.ask()
+                return {}
+            case "preview":
+                return preview(asked.rule, self._settings, self._policy, self._stop)
+            case other:
+                raise ValueError(f"this tracker knows no request {other!r}")
+
+    def _new_epoch(self) -> Mapping[str, Any]:
+        old = self._state.epoch
+        with self._state.transaction(limited=False) as change:
+            change.new_epoch()
+            change.report(
+                HealthRecord(
+                    component=Component.TRACKER,
+                    status=HealthStatus.WARNING,
+                    reason=HealthReason.NEW_EPOCH,
+                    time_ns=now_ns(),
+                    detail=f"the server asked for it; the epoch before was {old}",
+                ),
+                subject="epoch",
+            )
+        for worker in self._workers.values():
+            worker.ask()
+        return {"epoch": self._state.epoch}
+
+    def _kind(self, name: str) -> Kind:
+        for known, kind in KINDS.items():
+            if name.lower() in (known, kind.value.lower()):
+                return kind
+        raise ValueError(f"no kind {name!r}; there are {', '.join(KINDS)}")
+
+    def _chosen(self, name: str) -> list[Worker]:
+        return [self._workers[self._kind(name)]] if name else list(self._workers.values())
+
+    def _scan(self, asked: Mapping[str, Any]) -> Any:
+        waiting = [worker.ask() for worker in self._chosen(str(asked.get("kind") or ""))]
+        if asked.get("wait", True):
+            for done in waiting:
+                while not done.wait(0.5):
+                    if self._stop.is_set():
+                        raise OperationError("the tracker is stopping")
+        return self._runs()
+
+    def _why(self, asked: Mapping[str, Any]) -> Any:
+        path = os.fsencode(str(asked.get("path", "")))
+        if not path.startswith(b"/"):
+            raise SettingsError("the path must begin at the root", hint="give the full path")
+        plan = self._configuration.plan
+        scope = plan.file_scope()
+        known = self._state.known(Kind.FILES, path)
+        return {
+            "path": os.fsdecode(path),
+            "rules": [
+                {"RuleName": r.name, "ConfigurationId": r.configuration_id, "frequency": r.frequency}
+                for r in scope.match(path)
+            ],
+            "tracked": known is not None,
+            "item": known.item.columns() if known else None,
+            "explanation": scope.explain(path),
+            "excluded": self._policy.excluded(path),
+            "contentAllowed": self._policy.content_allowed(path),
+        }
+
+    def _runs(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "Kind": run.kind,
+                "Job": run.job,
+                "Status": run.status,
+                "Started": time_text(run.started_ns),
+                "ItemsSeen": run.seen,
+                "ItemsLooked": run.looked,
+                "Changes": run.changes,
+                "DurationMs": run.duration_ms,
+                "Detail": run.detail,
+            }
+            for run in list(self._runner.progress.values())
+        ]
+
+    def _status(self, asked: Mapping[str, Any]) -> Any:
+        plan = self._configuration.plan
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "epoch": self._state.epoch,
+            "configuration": {
+                "version": plan.version,
+                "kinds": sorted(plan.kinds()),
+                "rules": [rule.name for rule in plan.file_rules],
+                "error": self._configuration.error,
+            },
+            "outbox": {
+                "rows": self._state.outbox_rows(),
+                "bytes": self._state.outbox_bytes,
+                "quotaBytes": self._settings.outbox_quota_bytes,
+                "full": self._state.outbox_full,
+                "error": self._sender.error,
+            },
+            "runs": self._runs(),
+            "next": {kind.value: worker.due_in() for kind, worker in self._workers.items()},
+            "items": {kind.value: self._state.inventory_count(kind) for kind in self._workers},
+        }

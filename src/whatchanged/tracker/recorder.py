@@ -1,0 +1,244 @@
+"""The recorder: turns looks at items into state and records, in bounded transactions.
+
+Every item passes through here, whatever found it (poll, watch, start), so that there is one place that decides
+what is a change, what is only an entry into the inventory, and what is nothing.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+
+import msgspec
+
+from whatchanged.records.carrier import Confirmation, RecordType
+from whatchanged.records.items import Item, Kind, Value
+from whatchanged.records.keys import item_digest
+from whatchanged.records.streams import DataType
+from whatchanged.records.times import now_ns, time_text
+from whatchanged.tracker.differ import change_rows
+from whatchanged.tracker.state import Known, State, Transaction
+
+__all__ = ["Observation", "Recorder", "Removal", "confirm", "request_resend", "resend", "resend_due"]
+
+_BATCH_ITEMS = 2000
+_BATCH_SECONDS = 1.0
+_IDENTITY_COLUMNS = (
+    "Name",
+    "Location",
+    "FileSystemPath",
+    "PathBytes",
+    "SoftwareName",
+    "SoftwareType",
+    "Architecture",
+    "SvcName",
+)
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """An item that was seen."""
+
+    item: Item
+    signature: bytes
+    rules: str
+    configuration_id: str
+    entering: bool
+    """If it was not known: it was there before we could look, so its appearance is no change."""
+
+
+class Removal(msgspec.Struct, frozen=True, kw_only=True):
+    """An item that is known and no longer seen, or that no rule wants any more."""
+
+    kind: Kind
+    key: bytes
+    left_rules: bool
+
+
+class Recorder:
+    """Collects what one run found and commits it in batches."""
+
+    def __init__(
+        self, state: State, kind: Kind, *, detected_by: str, previous_run_ns: int | None, inventory: bool
+    ) -> None:
+        """`previous_run_ns`: begin of the last completed run of the same job; changes lie after it."""
+        self._state = state
+        self._kind = kind
+        self._detected_by = detected_by
+        self._previous_ns = previous_run_ns
+        self._inventory = inventory
+        self._pending: list[Observation | Removal] = []
+        self._known: dict[bytes, Known] = {}
+        """What is known of the items of the batch in hand; follows what the batch itself saves and forgets."""
+        self._since = 0.0
+        self.changes = 0
+        self.entered = 0
+        self.left = 0
+        self.touched = False
+
+    def add(self, what: Observation | Removal) -> None:
+        """Take an observation or removal; commits when a batch is full. Raises StorageFull, OutboxFull."""
+        if not self._pending:
+            self._since = time.monotonic()
+        self._pending.append(what)
+        if len(self._pending) >= _BATCH_ITEMS or time.monotonic() - self._since > _BATCH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what is pending."""
+        if not self._pending:
+            return
+        counts = (0, 0, 0)
+        with self._state.transaction() as change:
+            self._known = self._state.known_among(self._kind, {_key_of(what) for what in self._pending})
+            for what in self._pending:
+                step = self._observe(change, what) if isinstance(what, Observation) else self._remove(change, what)
+                counts = (counts[0] + step[0], counts[1] + step[1], counts[2] + step[2])
+        self._pending.clear()
+        self._known.clear()
+        self.touched = self.touched or bool(change.touched)
+        self.changes += counts[0]
+        self.entered += counts[1]
+        self.left += counts[2]
+
+    def _observe(self, change: Transaction, seen: Observation) -> tuple[int, int, int]:
+        now = now_ns()
+        key = seen.item.key()
+        known = self._known.get(key)
+        columns = seen.item.columns()
+        row = _inventory_row(self._kind, columns, now, seen.rules, seen.configuration_id)
+        digest = item_digest(row)
+        entering = known is None and seen.entering
+        rows = [] if entering else change_rows(known.item if known else None, seen.item)
+        self._put_changes(change, rows, now, seen.rules, seen.configuration_id)
+        if self._inventory and (known is None or known.digest != digest or known.rules != seen.rules):
+            change.put(DataType.CONFIG_DATA_V2, row, now)
+        if known is None or (known.signature, known.rules, known.digest, known.item) != (
+            seen.signature,
+            seen.rules,
+            digest,
+            seen.item,
+        ):
+            change.save(seen.item, signature=seen.signature, digest=digest, rules=seen.rules)
+            self._known[key] = Known(seen.item, seen.signature, digest, seen.rules)
+        return len(rows), int(entering), 0
+
+    def _remove(self, change: Transaction, gone: Removal) -> tuple[int, int, int]:
+        known = self._known.pop(gone.key, None)
+        if known is None:
+            return 0, 0, 0
+        now = now_ns()
+        rows = [] if gone.left_rules else change_rows(known.item, None)
+        self._put_changes(change, rows, now, known.rules, "")
+        if self._inventory:
+            change.put(DataType.CONFIG_DATA_V2, _tombstone(self._kind, known, now, gone.left_rules), now)
+        change.forget(self._kind, gone.key)
+        return len(rows), 0, int(gone.left_rules)
+
+    def _put_changes(
+        self, change: Transaction, rows: list[dict[str, Value]], now: int, rules: str, configuration_id: str
+    ) -> None:
+        transaction_id = str(uuid.uuid4()) if rows else ""
+        for row in rows:
+            row["TimeGenerated"] = time_text(now)
+            row["TransactionId"] = transaction_id
+            row["DetectedBy"] = self._detected_by
+            row["RuleName"] = rules
+            if configuration_id:
+                row["ConfigurationId"] = configuration_id
+            if self._previous_ns is not None:
+                row["PreviousSeen"] = time_text(self._previous_ns)
+                row["LastSnapshotAge"] = max(now - self._previous_ns, 0) // 10**9
+            change.put(DataType.CONFIG_CHANGE_V2, row, now)
+
+
+def _key_of(what: Observation | Removal) -> bytes:
+    return what.item.key() if isinstance(what, Observation) else what.key
+
+
+def confirm(state: State, kind: Kind, *, time_ns: int, not_confirmed: tuple[bytes, ...]) -> None:
+    """Put a confirmation of everything known of a kind into the outbox, unless its inventory must be sent first."""
+    with state.transaction() as change:
+        # A new epoch may have begun since the run: confirmed without its items, the server would drop them all.
+        if resend_due(state, kind):
+            return
+        items, checksum = state.inventory_checksum(kind)
+        record = Confirmation(kind=kind, time_ns=time_ns, items=items, checksum=checksum, not_confirmed=not_confirmed)
+        change.put(DataType.CONFIG_DATA_V2, record.fields(), time_ns)
+        change.set_meta(f"confirmed:{kind.value}", str(now_ns()))
+
+
+def resend(state: State, kind: Kind, configuration_id: str) -> int:
+    """Send everything known of a kind again, behind a new snapshot mark; return the number of items.
+
+    Bounded transactions; raises OutboxFull or StorageFull in between, then the caller begins again later: a
+    second snapshot mark makes the first one meaningless, and until the next confirmation nothing is dropped.
+    """
+    with state.transaction() as change:
+        change.put(DataType.CONFIG_DATA_V2, _snapshot(kind), now_ns())
+        change.set_meta(f"snapshot:{kind.value}", change.epoch)
+        change.set_meta(f"resend:{kind.value}", "begun")
+    count = 0
+    batch: list[Known] = []
+    for _, known in state.items(kind):
+        batch.append(known)
+        if len(batch) >= _BATCH_ITEMS:
+            count += _resend_batch(state, kind, batch, configuration_id)
+            batch = []
+    count += _resend_batch(state, kind, batch, configuration_id)
+    with state.transaction() as change:
+        change.set_meta(f"resend:{kind.value}", "")
+    return count
+
+
+def request_resend(state: State, kind: Kind) -> None:
+    """Let the next run of a kind send everything known of it again: only its own worker writes an inventory."""
+    with state.transaction(limited=False) as change:
+        change.set_meta(f"resend:{kind.value}", "asked")
+
+
+def resend_due(state: State, kind: Kind) -> bool:
+    """Whether this epoch's inventory of a kind was not opened, or its sending was interrupted."""
+    return bool(state.meta(f"resend:{kind.value}")) or state.meta(f"snapshot:{kind.value}") != state.epoch
+
+
+def _resend_batch(state: State, kind: Kind, batch: list[Known], configuration_id: str) -> int:
+    with state.transaction() as change:
+        for known in batch:
+            now = now_ns()
+            row = _inventory_row(kind, known.item.columns(), now, known.rules, configuration_id)
+            change.put(DataType.CONFIG_DATA_V2, row, now)
+            digest = item_digest(row)
+            if digest != known.digest:  # another version of ours renders the item differently
+                change.save(known.item, signature=known.signature, digest=digest, rules=known.rules)
+    return len(batch)
+
+
+def _snapshot(kind: Kind) -> dict[str, Value]:
+    return {
+        "_Record": RecordType.SNAPSHOT.value,
+        "ConfigDataType": kind.value,
+        "TimeGenerated": time_text(now_ns()),
+    }
+
+
+def _inventory_row(
+    kind: Kind, columns: Mapping[str, Value], now: int, rules: str, configuration_id: str
+) -> dict[str, Value]:
+    row: dict[str, Value] = {"ConfigDataType": kind.value, "TimeGenerated": time_text(now), **columns}
+    if rules:
+        row["RuleName"] = rules
+    if configuration_id:
+        row["ConfigurationId"] = configuration_id
+    return row
+
+
+def _tombstone(kind: Kind, known: Known, now: int, left_rules: bool) -> dict[str, Value]:
+    columns = known.item.columns()
+    return {
+        "_Record": RecordType.TOMBSTONE.value,
+        "ConfigDataType": kind.value,
+        "TimeGenerated": time_text(now),
+        "Reason": "LeftRules" if left_rules else "Removed",
+        **{name: columns[name] for name in _IDENTITY_COLUMNS if columns.get(name)},
+    }

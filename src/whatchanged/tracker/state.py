@@ -1,0 +1,556 @@
+"""The state database `changetracking.db`: the last collected state, and the outbox.
+
+It owns the promise's first half: a state and the records that follow from it are committed together, with
+`synchronous=FULL`; sequences have no holes per stream and epoch; a row leaves the outbox when its chunk was
+acknowledged. The format is described in `docs/formats/changetracking.md`.
+
+One connection, one lock: whoever reads or writes holds it, and every transaction is bounded by its caller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from whatchanged.errors import StateError, StorageFull
+from whatchanged.records.carrier import Position, new_epoch
+from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
+from whatchanged.records.items import DaemonItem, FileItem, Item, Kind, SoftwareItem
+from whatchanged.records.keys import checksum
+from whatchanged.records.streams import DataType
+from whatchanged.records.tables import table_of
+from whatchanged.records.times import now_ns
+from whatchanged.tracker.witness import Witness
+
+__all__ = ["Known", "Outbound", "OutboxFull", "State", "Transaction", "split_path"]
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE items (
+    kind TEXT NOT NULL, container BLOB NOT NULL, name BLOB NOT NULL,
+    signature BLOB NOT NULL, digest BLOB NOT NULL, rules TEXT NOT NULL, item BLOB NOT NULL,
+    PRIMARY KEY (kind, container, name)) WITHOUT ROWID;
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY, stream TEXT NOT NULL, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,
+    time INTEGER NOT NULL, record BLOB NOT NULL);
+CREATE INDEX outbox_stream ON outbox (stream, id);
+CREATE TABLE sequences (stream TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE baselines (kind TEXT NOT NULL, scope TEXT NOT NULL, PRIMARY KEY (kind, scope)) WITHOUT ROWID;
+CREATE TABLE blind (
+    kind TEXT NOT NULL, job TEXT NOT NULL, folder BLOB NOT NULL, PRIMARY KEY (kind, job, folder)) WITHOUT ROWID;
+CREATE TABLE runs (
+    kind TEXT NOT NULL, job TEXT NOT NULL, started INTEGER NOT NULL, PRIMARY KEY (kind, job)) WITHOUT ROWID;
+CREATE TABLE health (subject TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
+"""
+_ITEM_TYPES: dict[Kind, Any] = {Kind.FILES: FileItem, Kind.SOFTWARE: SoftwareItem, Kind.DAEMONS: DaemonItem}
+_DECODERS = {kind: msgspec.msgpack.Decoder(item_type) for kind, item_type in _ITEM_TYPES.items()}
+_encode = msgspec.msgpack.Encoder().encode
+_FILES_IN = "FROM items WHERE kind = 'Files' AND container = ?"
+_NAMES_A_QUERY = 100
+_ROW_OVERHEAD = 160
+"""Bytes a row of the outbox costs beside its record, roughly."""
+_HEALTH_RESERVE = 1024 * 1024
+"""Room beyond the quota for health records, which must be able to say that the outbox is full."""
+
+
+class OutboxFull(StorageFull):
+    """The outbox has reached its quota; the state must not advance."""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """An item as it was last seen."""
+
+    item: Item
+    signature: bytes
+    digest: bytes
+    rules: str
+
+
+class Outbound(msgspec.Struct, frozen=True):
+    """Consecutive records of one stream and epoch, ready for the pipe."""
+
+    stream: DataType
+    epoch: str
+    first: int
+    last: int
+    last_id: int
+    entries: list[tuple[int, bytes]]
+    """Time in nanoseconds and packed record."""
+
+
+def split_path(path: bytes) -> tuple[bytes, bytes]:
+    """Return container (with its closing slash) and name of a path: joined they are the path."""
+    cut = path.rfind(b"/") + 1
+    return path[:cut], path[cut:]
+
+
+def _place(kind: Kind, key: bytes) -> tuple[bytes, bytes]:
+    return split_path(key) if kind is Kind.FILES else (b"", key)
+
+
+class State:
+    """The open state database."""
+
+    def __init__(self, path: str, *, quota_bytes: int, machine: str, identity: Mapping[str, str]) -> None:
+        """Open or create `path`; `machine` tells this machine from others (`/etc/machine-id`).
+
+        `identity` holds the columns that every record of this machine carries (Computer and the like).
+
+        Raises StateError when the database is damaged or newer than this program, StorageFull when there is no space.
+        """
+        self.path = path
+        self.identity = {
+            stream: {name: value for name, value in identity.items() if value and name in table_of(stream).names}
+            for stream in DataType
+        }
+        self.lock = threading.RLock()
+        self.committed = threading.Condition()
+        """Notified after a commit that put rows into the outbox."""
+        self._quota = quota_bytes
+        self._witness_path = os.path.join(os.path.dirname(os.path.dirname(path)), "epoch.json")
+        self._checksums: dict[Kind, tuple[int, str]] = {}
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        self.recreated = ""
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            if _is_space(error):
+                raise StorageFull(f"cannot open {path}: {error}") from error
+            if not _is_damage(error):
+                raise StateError(f"cannot open {path}: {error}") from error
+            self._set_aside(str(error))
+            self._open()
+        self._start_life(machine)
+
+    # Life of the database
+
+    def _open(self) -> None:
+        exists = os.path.exists(self.path)
+        self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
+        os.chmod(self.path, 0o600)
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "cache_size=-8192",
+            "temp_store=FILE",
+            "wal_autocheckpoint=4000",
+        ):
+            self._db.execute(f"PRAGMA {pragma}")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise StateError(
+                f"{self.path} has format {version}, this program knows {_VERSION}",
+                hint="install the newer version again, or move the file away to begin a new epoch",
+            )
+        if exists and version:
+            (result,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            if result != "ok":
+                raise sqlite3.DatabaseError(str(result))
+        if version == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+
+    def _set_aside(self, reason: str) -> None:
+        """Keep a damaged database for those who want to look, and begin anew."""
+        with contextlib.suppress(AttributeError, sqlite3.Error):
+            self._db.close()
+        aside = f"{self.path}.damaged"
+        for suffix in ("", "-wal", "-shm"):
+            if os.path.exists(self.path + suffix):
+                os.replace(self.path + suffix, aside + suffix)
+        self.recreated = f"the state database was damaged ({reason}); it is kept as {aside}"
+
+    def _start_life(self, machine: str) -> None:
+        self._sequences: dict[str, int] = dict(self._db.execute("SELECT stream, last FROM sequences"))
+        rows, size = self._db.execute("SELECT COUNT(*), COALESCE(SUM(LENGTH(record)), 0) FROM outbox").fetchone()
+        self._outbox_bytes: int = size + rows * _ROW_OVERHEAD
+        self.epoch = self._meta("epoch")
+        opened = int(self._meta("opened") or 0)
+        objection = self._objection(opened)
+        file = os.stat(self.path)
+        self._witness = Witness(epoch=self.epoch, opened=opened, device=file.st_dev, inode=file.st_ino)
+        with self.transaction(limited=False) as change:
+            if objection:
+                self._begin_anew(change, objection, machine)
+            opened += 1
+            change.set_meta("opened", str(opened))
+            change.set_meta("machine", machine)
+        self._witness.opened = opened
+        self._witness.sent = dict(self._sequences)
+        self._witness.save(self._witness_path, durable=True)
+
+    def _objection(self, opened: int) -> str:
+        if not self.epoch:
+            return self.recreated or "the state database is new"
+        witness = Witness.load(self._witness_path)
+        if witness is None:
+            return "the state database came without its witness"
+        return witness.objection(epoch=self.epoch, opened=opened, file=os.stat(self.path), last=dict(self._sequences))
+
+    def _begin_anew(self, change: Transaction, reason: str, machine: str) -> None:
+        """Forget the state and begin a new epoch.
+
+        Records of this machine that wait in the outbox keep their epoch and still go out: the server knows
+        which of them it has. Those of another machine are not ours to send.
+        """
+        known_machine = self._meta("machine")
+        dropped = 0
+        if known_machine and known_machine != machine:
+            dropped = change.execute("DELETE FROM outbox").rowcount
+        last_run = change.execute("SELECT MIN(started) FROM runs").fetchone()[0]
+        for table in ("items", "baselines", "blind", "runs", "health"):
+            change.execute(f"DELETE FROM {table}")  # noqa: S608 - names from this line
+        change.execute("DELETE FROM meta WHERE name LIKE 'snapshot:%' OR name LIKE 'resend:%'")
+        first_life = not self.epoch
+        change.new_epoch()
+        if first_life and not self.recreated:
+            return
+        change.report(
+            HealthRecord(
+                component=Component.TRACKER,
+                status=HealthStatus.WARNING,
+                reason=HealthReason.STATE_RECREATED if self.recreated else HealthReason.NEW_EPOCH,
+                time_ns=now_ns(),
+                detail=f"{reason}: the machine is looked at as for the first time; changes since "
+                "WindowStart are in the inventory, but have no rows of their own",
+                window_start_ns=last_run,
+                window_end_ns=now_ns(),
+                lost_records=dropped or None,
+            ),
+            subject="epoch",
+        )
+
+    def close(self) -> None:
+        """Close the database."""
+        with self.lock:
+            self._db.close()
+
+    # Reading
+
+    def query(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a SELECT."""
+        with self.lock:
+            return self._db.execute(statement, parameters).fetchall()
+
+    def _meta(self, name: str) -> str:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def meta(self, name: str) -> str:
+        """Return a remembered value, or an empty string."""
+        with self.lock:
+            return self._meta(name)
+
+    def folder(self, container: bytes) -> dict[bytes, bytes]:
+        """Return name → signature of the files known in a folder (given with its closing slash)."""
+        with self.lock:
+            return dict(
+                self._db.execute(
+                    "SELECT name, signature FROM items WHERE kind = 'Files' AND container = ?", (container,)
+                )
+            )
+
+    def known(self, kind: Kind, key: bytes) -> Known | None:
+        """Return an item as it was last seen."""
+        container, name = _place(kind, key)
+        with self.lock:
+            row = self._db.execute(
+                "SELECT item, signature, digest, rules FROM items WHERE kind = ? AND container = ? AND name = ?",
+                (kind.value, container, name),
+            ).fetchone()
+        return Known(_DECODERS[kind].decode(row[0]), row[1], row[2], row[3]) if row else None
+
+    def known_among(self, kind: Kind, keys: Iterable[bytes]) -> dict[bytes, Known]:
+        """Return key → item of those among `keys` that are known: one look a folder, not one an item."""
+        places: dict[bytes, list[bytes]] = {}
+        for key in keys:
+            container, name = _place(kind, key)
+            places.setdefault(container, []).append(name)
+        decode = _DECODERS[kind].decode
+        found: dict[bytes, Known] = {}
+        with self.lock:
+            for container, names in places.items():
+                for start in range(0, len(names), _NAMES_A_QUERY):
+                    some = names[start : start + _NAMES_A_QUERY]
+                    rows = self._db.execute(
+                        "SELECT name, item, signature, digest, rules FROM items WHERE kind = ? AND container = ? "  # noqa: S608
+                        f"AND name IN ({','.join('?' * len(some))})",
+                        (kind.value, container, *some),
+                    )
+                    for name, item, signature, digest, rules in rows:
+                        found[container + name] = Known(decode(item), signature, digest, rules)
+        return found
+
+    def items(self, kind: Kind) -> Iterator[tuple[bytes, Known]]:
+        """Yield key and item of everything known of a kind, in pages, so that nobody is kept waiting."""
+        after: tuple[bytes, bytes] = (b"", b"")  # no item has an empty name
+        while True:
+            rows = self.query(
+                "SELECT container, name, item, signature, digest, rules FROM items WHERE kind = ? AND "
+                "(container, name) > (?, ?) ORDER BY container, name LIMIT 1000",
+                (kind.value, *after),
+            )
+            for container, name, item, signature, digest, rules in rows:
+                yield container + name, Known(_DECODERS[kind].decode(item), signature, digest, rules)
+            if len(rows) < 1000:
+                return
+            after = (rows[-1][0], rows[-1][1])
+
+    def containers(self) -> list[bytes]:
+        """Return the folders in which files are known."""
+        return [row[0] for row in self.query("SELECT DISTINCT container FROM items WHERE kind = 'Files'")]
+
+    def names(self, container: bytes) -> list[bytes]:
+        """Return the names of the files known in a folder."""
+        return [
+            row[0] for row in self.query("SELECT name FROM items WHERE kind = 'Files' AND container = ?", (container,))
+        ]
+
+    def inventory_checksum(self, kind: Kind) -> tuple[int, str]:
+        """Return count and checksum over everything known of a kind."""
+        with self.lock:
+            if kind not in self._checksums:
+                cursor = self._db.execute(
+                    "SELECT CAST(container || name AS BLOB) AS key, digest FROM items WHERE kind = ? ORDER BY key",
+                    (kind.value,),
+                )
+                count = 0
+
+                def counted() -> Iterator[tuple[bytes, bytes]]:
+                    nonlocal count
+                    for key, digest in cursor:
+                        count += 1
+                        yield key, digest
+
+                result = checksum(counted())
+                self._checksums[kind] = (count, result)
+            return self._checksums[kind]
+
+    def inventory_count(self, kind: Kind) -> int:
+        """Return how many items of a kind are known."""
+        return int(self.query("SELECT COUNT(*) FROM items WHERE kind = ?", (kind.value,))[0][0])
+
+    def baselines(self, kind: Kind) -> frozenset[str]:
+        """Return the scopes of a kind whose first look was completed."""
+        return frozenset(row[0] for row in self.query("SELECT scope FROM baselines WHERE kind = ?", (kind.value,)))
+
+    def blind(self, kind: Kind) -> tuple[bytes, ...]:
+        """Return the folders that could not be looked into last time."""
+        return tuple(row[0] for row in self.query("SELECT DISTINCT folder FROM blind WHERE kind = ?", (kind.value,)))
+
+    def last_run(self, kind: Kind, job: str) -> int | None:
+        """Return when the last completed run of a job began, in nanoseconds, or None."""
+        rows = self.query("SELECT started FROM runs WHERE kind = ? AND job = ?", (kind.value, job))
+        return int(rows[0][0]) if rows else None
+
+    def last_runs(self, kind: Kind) -> dict[str, int]:
+        """Return job → when its last completed run began."""
+        return {j: int(s) for j, s in self.query("SELECT job, started FROM runs WHERE kind = ?", (kind.value,))}
+
+    # The outbox
+
+    @property
+    def outbox_bytes(self) -> int:
+        """Bytes that wait for an acknowledgement."""
+        return self._outbox_bytes
+
+    @property
+    def outbox_full(self) -> bool:
+        """Whether the state must not advance."""
+        return self._outbox_bytes >= self._quota
+
+    def outbox_rows(self) -> dict[str, int]:
+        """Return stream → rows that wait."""
+        return dict(self.query("SELECT stream, COUNT(*) FROM outbox GROUP BY stream"))
+
+    def outbound(self, stream: DataType, *, rows: int, size: int) -> Outbound | None:
+        """Return the oldest waiting records of a stream, at most `rows` and about `size` bytes, or None."""
+        found = self.query(
+            "SELECT id, epoch, sequence, time, record FROM outbox WHERE stream = ? ORDER BY id LIMIT ?",
+            (stream.value, rows),
+        )
+        if not found:
+            return None
+        epoch, first = found[0][1], found[0][2]
+        entries: list[tuple[int, bytes]] = []
+        last_id = last = total = 0
+        for number, (row_id, row_epoch, sequence, when, record) in enumerate(found):
+            total += len(record)
+            if row_epoch != epoch or sequence != first + number or (entries and total > size):
+                break
+            entries.append((when, record))
+            last_id, last = row_id, sequence
+        self._remember_sent(stream, epoch, last)
+        return Outbound(stream, epoch, first, last, last_id, entries)
+
+    def _remember_sent(self, stream: DataType, epoch: str, last: int) -> None:
+        with self.lock:
+            if epoch == self.epoch and last > self._witness.sent.get(stream.value, 0):
+                self._witness.sent[stream.value] = last
+                self._witness.save(self._witness_path, durable=False)
+
+    def acknowledged(self, sent: Outbound) -> None:
+        """Forget records that are safe with the forwarder."""
+        with self.transaction(limited=False) as change:
+            change.execute("DELETE FROM outbox WHERE stream = ? AND id <= ?", (sent.stream.value, sent.last_id))
+            change.freed += sum(len(record) + _ROW_OVERHEAD for _, record in sent.entries)
+
+    # Writing
+
+    @contextlib.contextmanager
+    def transaction(self, *, limited: bool = True) -> Iterator[Transaction]:
+        """Commit what the block does, or nothing.
+
+        `limited`: raise OutboxFull if the outbox is over its quota. Raises StorageFull when the disk is full.
+        """
+        with self.lock:
+            if limited and self.outbox_full:
+                raise OutboxFull(f"the outbox holds {self._outbox_bytes} bytes, its quota is {self._quota}")
+            change = Transaction(self, self._db, dict(self._sequences))
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield change
+                change.write()
+                self._db.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                self._rollback()
+                if _is_space(error):
+                    raise StorageFull(f"cannot write {self.path}: {error}", hint="free some space") from error
+                raise StateError(f"cannot write {self.path}: {error}") from error
+            except BaseException:
+                self._rollback()
+                raise
+            self._sequences = change.sequences
+            self.epoch = change.epoch
+            self._outbox_bytes += change.added - change.freed
+            for kind in change.touched:
+                self._checksums.pop(kind, None)
+            if change.reset_witness:
+                self._witness.epoch, self._witness.sent = self.epoch, {}
+                self._witness.save(self._witness_path, durable=True)
+        if change.added:
+            with self.committed:
+                self.committed.notify_all()
+
+    def _rollback(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def said(self, prefix: str) -> frozenset[str]:
+        """Return the subjects that begin with `prefix` and of which something was said."""
+        rows = self.query("SELECT subject FROM health WHERE substr(subject, 1, ?) = ?", (len(prefix), prefix))
+        return frozenset(row[0] for row in rows)
+
+    def report(self, record: HealthRecord, *, subject: str | None) -> None:
+        """Put a health record into the outbox if it says something new of `subject`; without one it is an event.
+
+        A full disk or an exhausted reserve must not stop the work that wanted to report: then the record is
+        made again with the next occasion, because its subject was not remembered.
+        """
+        if self._outbox_bytes >= self._quota + _HEALTH_RESERVE:
+            return
+        with self.transaction(limited=False) as change:
+            change.report(record, subject=subject)
+
+
+class Transaction:
+    """What may be done within one transaction of the state database.
+
+    Records and items are gathered and written together: before the next statement of `execute`, or with the commit.
+    Until then a reader of the same transaction does not see them.
+    """
+
+    def __init__(self, state: State, db: sqlite3.Connection, sequences: dict[str, int]) -> None:
+        self._db = db
+        self.sequences = sequences
+        self.epoch = state.epoch
+        self.added = 0
+        self.freed = 0
+        self.touched: set[Kind] = set()
+        self.reset_witness = False
+        self._identity = state.identity
+        self._records: list[tuple[str, str, int, int, bytes]] = []
+        self._items: list[tuple[str, bytes, bytes, bytes, bytes, str, bytes]] = []
+
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
+        """Run one statement, after everything that was put or saved before it."""
+        self._write_gathered()
+        return self._db.execute(statement, parameters)
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Remember a value."""
+        self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def new_epoch(self) -> None:
+        """Begin a new epoch: sequences start at 1 again."""
+        self.epoch = new_epoch()
+        self.sequences.clear()
+        self.execute("DELETE FROM sequences")
+        self.set_meta("epoch", self.epoch)
+        self.reset_witness = True
+
+    def put(self, stream: DataType, record: Mapping[str, object], time_ns: int) -> Position:
+        """Number a record and put it into the outbox."""
+        name = stream.value
+        position = Position(stream, self.epoch, self.sequences.get(name, 0) + 1)
+        self.sequences[name] = position.sequence
+        packed = _encode({**self._identity[stream], **record, **position.carrier()})
+        self._records.append((name, position.epoch, position.sequence, time_ns, packed))
+        self.added += len(packed) + _ROW_OVERHEAD
+        return position
+
+    def report(self, record: HealthRecord, *, subject: str | None) -> None:
+        """Put a health record into the outbox, unless it says of `subject` what was said last.
+
+        Without a subject it is an event: always told, nothing is remembered of it.
+        """
+        if subject is not None:
+            said = f"{record.status}|{record.reason}|{record.rule_name}|{record.detail}"
+            row = self.execute("SELECT state FROM health WHERE subject = ?", (subject,)).fetchone()
+            if row and row[0] == said:
+                return
+            self.execute("INSERT OR REPLACE INTO health VALUES (?, ?)", (subject, said))
+        self.put(DataType.TRACKING_HEALTH, record.columns(), record.time_ns)
+
+    def save(self, item: Item, *, signature: bytes, digest: bytes, rules: str) -> None:
+        """Remember an item."""
+        kind = item.kind
+        self._items.append((kind.value, *_place(kind, item.key()), signature, digest, rules, _encode(item)))
+        self.touched.add(kind)
+
+    def forget(self, kind: Kind, key: bytes) -> None:
+        """Forget an item."""
+        container, name = _place(kind, key)
+        self.execute("DELETE FROM items WHERE kind = ? AND container = ? AND name = ?", (kind.value, container, name))
+        self.touched.add(kind)
+
+    def write(self) -> None:
+        """Write what was gathered, and the sequences that this transaction reached."""
+        self._write_gathered()
+        self._db.executemany("INSERT OR REPLACE INTO sequences VALUES (?, ?)", self.sequences.items())
+
+    def _write_gathered(self) -> None:
+        if self._records:
+            self._db.executemany(
+                "INSERT INTO outbox (stream, epoch, sequence, time, record) VALUES (?, ?, ?, ?, ?)", self._records
+            )
+            self._records.clear()
+        if self._items:
+            self._db.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?)", self._items)
+            self._items.clear()
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is broken. A lock, a missing right or a failing disk says nothing about the content."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _is_space(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL or "disk is full" in str(error)

@@ -1,0 +1,172 @@
+"""From a change on the machine to the answer of the server, through the real processes."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform != "win32"  # mypy's platform branch
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from e2e.conftest import Installation, eventually
+
+
+def told(installation: Installation, kind: str = "Files") -> list[tuple[str, str]]:
+    return sorted((r["ChangeCategory"], r["Name"]) for r in installation.changes() if r["ConfigChangeType"] == kind)
+
+
+def deb(folder: Path, name: str, version: str) -> Path:
+    """Build a real package."""
+    source = folder / f"{name}-{version}"
+    (source / "DEBIAN").mkdir(parents=True)
+    (source / "DEBIAN" / "control").write_text(
+        f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: Jo Doe <jo@example.org>\n"
+        f"Description: a package\n with a long text\n"
+    )
+    target = folder / f"{name}_{version}_all.deb"
+    subprocess.run(
+        ["dpkg-deb", "--build", "--root-owner-group", str(source), str(target)], check=True, capture_output=True
+    )
+    return target
+
+
+def dpkg(installation: Installation, *arguments: str) -> None:
+    subprocess.run(
+        ["dpkg", f"--root={installation.root}", "--force-not-root", "--force-script-chrootless", *arguments],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
+    )
+
+
+def test_files_appear_in_the_inventory_with_their_checksums(installation: Installation) -> None:
+    tree = installation.real_tree
+    (tree / "deep" / "er").mkdir(parents=True)
+    for number in range(20):
+        (tree / "deep" / f"f{number}").write_bytes(os.urandom(number * 1000))
+    hostile = [b"new\nline", b"\xff\xfebytes", b"\x1b[31mred", b"x" * 255, "ü".encode()]
+    for name in hostile:
+        with open(os.fsencode(tree) + b"/" + name, "wb") as stream:
+            stream.write(name)
+    os.mkfifo(tree / "fifo")
+    (tree / "loop").symlink_to(".")
+    (tree / "dangling").symlink_to("nowhere")
+    installation.start()
+    installation.looked()
+    rows = eventually(lambda: r if len(r := installation.inventory("files")) >= 26 else None, what="26 files")
+    found = {r["FileSystemPath"]: r for r in rows}
+    for number in range(20):
+        content = (tree / "deep" / f"f{number}").read_bytes()
+        row = found[f"/srv/tree/deep/f{number}"]
+        assert row["FileContentChecksum"] == hashlib.sha256(content).hexdigest().upper()
+        assert row["Size"] == len(content)
+    assert len(rows) == 20 + len(hostile) + 1  # the dangling link is an item, the FIFO and the loop are none
+    assert told(installation) == []
+
+
+def test_every_kind_of_file_change_is_one_row(installation: Installation) -> None:
+    tree = installation.real_tree
+    for name in ("edited", "removed", "chmodded", "linked"):
+        (tree / name).write_text(name)
+    installation.start()
+    installation.looked()
+    moment = time.monotonic()
+    (tree / "edited").write_text("something else")
+    (tree / "added").write_text("new")
+    (tree / "removed").unlink()
+    (tree / "chmodded").chmod(0o600)
+    (tree / "linked").unlink()
+    (tree / "linked").symlink_to("edited")
+    expected = [
+        ("Added", "added"),
+        ("Modified", "chmodded"),
+        ("Modified", "edited"),
+        ("Modified", "linked"),
+        ("Removed", "removed"),
+    ]
+    eventually(lambda: len(told(installation)) >= 5, seconds=20, what="five changes")
+    took = time.monotonic() - moment
+    assert told(installation) == expected
+    assert took < 3.0 + 2.0, f"visible after {took:.1f} s: a cycle of 1 s plus 2 s is the promise"
+    row = next(r for r in installation.changes() if r["Name"] == "edited")
+    assert (row["PreviousSize"], row["Size"]) == (6, 14)
+    assert row["SourceComputerId"]
+    assert row["_ResourceId"].startswith("/subscriptions/")
+    installation.settled()
+    assert told(installation) == expected
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg")
+def test_packages_installed_upgraded_and_removed(installation: Installation) -> None:
+    dpkg(installation, "--install", str(deb(installation.folder, "old-one", "1.0")))
+    installation.start()
+    installation.looked()
+    eventually(lambda: [r["SoftwareName"] for r in installation.inventory("software")] == ["old-one"])
+    dpkg(installation, "--install", str(deb(installation.folder, "fresh", "1:2.0-1")))
+    dpkg(installation, "--install", str(deb(installation.folder, "old-one", "1.1")))
+    installation.settled()
+    dpkg(installation, "--purge", "fresh")
+    rows = eventually(
+        lambda: r if len(r := [c for c in installation.changes() if c["ConfigChangeType"] == "Software"]) >= 3 else None
+    )
+    assert sorted((r["ChangeCategory"], r["SoftwareName"], r.get("Previous"), r.get("Current")) for r in rows) == [
+        ("Added", "fresh", None, "1:2.0-1"),
+        ("Modified", "old-one", "1.0", "1.1"),
+        ("Removed", "fresh", "1:2.0-1", None),
+    ]
+
+
+def test_a_unit_file_added_and_enabled(installation: Installation) -> None:
+    units = installation.root / "etc/systemd/system"
+    (units / "one.service").write_text(
+        "[Unit]\nDescription=One\n[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
+    )
+    installation.start()
+    installation.looked()
+    eventually(lambda: "one.service" in [r["SvcName"] for r in installation.inventory("daemons")])
+    (units / "multi-user.target.wants").mkdir()
+    (units / "multi-user.target.wants" / "one.service").symlink_to("/etc/systemd/system/one.service")
+    rows = eventually(lambda: [c for c in installation.changes() if c["ConfigChangeType"] == "Daemons"])
+    installation.settled()
+    (row,) = [c for c in installation.changes() if c["ConfigChangeType"] == "Daemons"]
+    assert rows
+    assert (row["SvcChangeType"], row["SvcPreviousRunlevels"], row["SvcRunlevels"]) == (
+        "Runlevels",
+        "disabled",
+        "enabled",
+    )
+
+
+def test_changes_made_while_all_was_off_are_told_at_start(installation: Installation) -> None:
+    (installation.real_tree / "a").write_text("one")
+    installation.start()
+    installation.looked()
+    installation.settled()
+    assert installation.stop(signal.SIGINT) == 0
+    (installation.real_tree / "a").write_text("two!")
+    installation.start()
+    (row,) = eventually(installation.changes)
+    assert (row["Name"], row["ChangeCategory"], row["DetectedBy"]) == ("a", "Modified", "Startup")
+
+
+def test_an_untouched_machine_makes_no_rows(installation: Installation) -> None:
+    for number in range(50):
+        (installation.real_tree / f"f{number}").write_text(str(number))
+    installation.start()
+    installation.looked()
+    installation.settled()
+    before = len(installation.inventory("files"))
+    for _ in range(20):
+        installation.scan()
+    assert installation.settled() == []
+    assert len(installation.inventory("files")) == before == 50
+    reasons = {r["Reason"] for r in installation.health()}
+    assert not reasons & {"Resync", "Gap", "Fork", "NewEpoch"}, "tracker and server hold the same from the start"

@@ -1,0 +1,200 @@
+"""Enrolment over TLS with a pinned authority, final words, and foreign senders on the pipe."""
+
+import datetime
+import hashlib
+import ipaddress
+import json
+import os
+import ssl
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from fluent.sender import FluentSender
+
+from whatchanged import ipc
+from whatchanged.errors import CredentialError, OperationError, ServerError
+from whatchanged.forwarder import identity
+from whatchanged.forwarder.client import ServerClient
+from whatchanged.forwarder.configuration import Configuration
+from whatchanged.forwarder.health import Health
+from whatchanged.forwarder.pipe_server import PipeServer
+from whatchanged.forwarder.settings import ForwarderSettings
+from whatchanged.forwarder.store import Store
+from whatchanged.settings import DataFolder
+
+if sys.platform == "win32":
+    pytest.skip("Unix sockets", allow_module_level=True)
+
+GIVEN = {
+    "machineId": "m", "credential": "wcm1.m.one", "resourceId": "/r", "workspaceId": "w",
+    "machineGroup": "g", "implicitRuleId": "dcr-m",
+}  # fmt: skip
+
+
+class Authority(HTTPServer):
+    """Speaks TLS with a certificate of an authority of its own; takes one credential."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test authority")])
+        now = datetime.datetime.now(datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now,
+                                    now + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .sign(key, hashes.SHA256())
+        )  # fmt: skip
+        self.pem = certificate.public_bytes(serialization.Encoding.PEM)
+        self.pin = hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
+        file = folder / "server.pem"
+        file.write_bytes(
+            self.pem
+            + key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self.takes = "wcm1.m.one"
+        self.asked = 0
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that does not trust us hangs up."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Authority
+
+    def answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self.server.asked += 1
+        if self.path == "/api/v1/ca":
+            self.answer(200, self.server.pem)
+        elif self.headers["Authorization"] == f"Bearer {self.server.takes}":
+            self.answer(200, b"{}")
+        else:
+            self.answer(401, b'{"error":{"code":"InvalidCredential","message":"unknown"}}')
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/api/v1/enroll":
+            self.answer(201, json.dumps(GIVEN).encode())
+        else:
+            self.answer(201, b'{"credential":"wcm1.m.two"}')
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
+        pass
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Iterator[Authority]:
+    with Authority(tmp_path) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def client_of(data: DataFolder) -> ServerClient:
+    settings = ForwarderSettings(data=data, tracker_uid=0, rotation=0)
+    return ServerClient(settings, identity.IdentityKeeper(data), uuid.uuid4())
+
+
+def test_only_the_pinned_authority_enrols(authority: Authority, tmp_path: Path) -> None:
+    data = DataFolder(str(tmp_path / "data"))
+    with pytest.raises(CredentialError, match="not the one"):
+        identity.enroll(authority.url, f"wce1.i.s.{'0' * 64}", data, facts={})
+    with pytest.raises(ServerError):
+        identity.enroll(authority.url, "wce1.i.s.-", data, facts={})
+    assert identity.load(data) is None
+    made = identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    assert identity.load(data) == made
+    assert os.stat(os.path.join(data.forwarder, "identity.json")).st_mode & 0o777 == 0o600
+    assert "wcm1" not in repr(made)
+    with pytest.raises(OperationError, match="plain http"):
+        identity.enroll("http://changes.example.com", "wce1.i.s.-", data, facts={})
+
+
+def test_rotation_keeps_the_old_credential_until_the_new_one_was_taken(authority: Authority, tmp_path: Path) -> None:
+    data = DataFolder(str(tmp_path / "data"))
+    identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    client = client_of(data)
+    client.rotate()
+    pending = identity.load(data)
+    assert pending is not None
+    assert (pending.credential, pending.pending_credential) == ("wcm1.m.one", "wcm1.m.two")
+    assert client.request("GET", "/x").status_code == 200  # the server does not know the new one: the old one counts
+    client.rotate()
+    authority.takes = "wcm1.m.two"
+    assert client.request("GET", "/x").status_code == 200
+    rotated = identity.load(data)
+    assert rotated is not None
+    assert (rotated.credential, rotated.pending_credential) == ("wcm1.m.two", "")
+    client.close()
+
+
+def test_after_a_final_word_nothing_is_asked_until_enrolled_anew(authority: Authority, tmp_path: Path) -> None:
+    data = DataFolder(str(tmp_path / "data"))
+    identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    authority.takes = "another"
+    client = client_of(data)
+    for _ in range(3):
+        with pytest.raises(CredentialError):
+            client.request("GET", "/x")
+    client.close()
+    client = client_of(data)  # also after a restart
+    asked = authority.asked
+    with pytest.raises(CredentialError):
+        client.request("GET", "/x")
+    assert authority.asked == asked == 2  # the authority, and one question
+    GIVEN["credential"] = authority.takes = "wcm1.m.new"
+    identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    assert client.request("GET", "/x").status_code == 200
+    GIVEN["credential"] = "wcm1.m.one"
+    client.close()
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+def test_an_unmodified_fluent_logger(permitted: bool, tmp_path: Path) -> None:
+    data = DataFolder(str(tmp_path))
+    socket_path = str(tmp_path / "p")
+    uid = os.geteuid()
+    settings = ForwarderSettings(data=data, tracker_uid=uid + 1, foreign_uids=(uid,) if permitted else ())
+    store = Store(settings.tables, 10**9)
+    stop = threading.Event()
+    server = PipeServer(
+        settings, store, Configuration(data, 10), Health(store), stop, endpoints=(ipc.PathSocket(socket_path),)
+    )
+    server.start()
+    sender = FluentSender("app", host=f"unix://{socket_path}", timeout=10)
+    generation = store.wait(-1, 0)
+    assert sender.emit("log", {"message": "hello", "_Stream": "CONFIG_CHANGE_BLOB_V2"})
+    store.wait(generation, 10)
+    sender.close()
+    stop.set()
+    server.close()
+    expected = f"Custom-{uid}-app-log" if permitted else "TRACKING_HEALTH"
+    assert store.streams == (expected,)
+    store.close()

@@ -1,0 +1,105 @@
+"""A scope of fixed decisions: what the walk asks of the rules, without rules."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform != "win32"
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from whatchanged.collectors.files import FileCollector, FolderLook, Looked
+
+
+class FixedRule:
+    def __init__(self, name: str = "all", kind: str = "Any") -> None:
+        self.name = name
+        self.type = kind
+
+
+class FixedFolder:
+    def __init__(self, rule: FixedRule, links: str, match: Callable[[bytes], bool] | None) -> None:
+        self._rule = rule
+        self._match = match
+        self.links = links
+        self.take_all: tuple[FixedRule, ...] | None = (rule,) if match is None else None
+
+    def matching(self, name: bytes, *, folder: bool = False) -> tuple[FixedRule, ...]:
+        if folder and self._rule.type == "File":
+            return ()
+        return (self._rule,) if self._match is None or self._match(name) else ()
+
+    def descend(self, name: bytes) -> bool:
+        return True
+
+
+class FixedScope:
+    def __init__(
+        self,
+        *roots: bytes,
+        kind: str = "File",
+        links: str = "Follow",
+        match: Callable[[bytes], bool] | None = None,
+    ) -> None:
+        self._roots = roots
+        self._folder = FixedFolder(FixedRule("all", kind), links, match)
+
+    def roots(self) -> tuple[bytes, ...]:
+        return self._roots
+
+    def for_folder(self, folder: bytes) -> FixedFolder:
+        return self._folder
+
+
+class Memory:
+    """A known that keeps what the looks say, as the tracker does."""
+
+    def __init__(self) -> None:
+        self.folders: dict[bytes, dict[bytes, bytes]] = {}
+
+    def folder(self, folder: bytes) -> Mapping[bytes, bytes]:
+        return dict(self.folders.get(folder, {}))
+
+    def keep(self, look: FolderLook) -> None:
+        names = self.folders.setdefault(look.folder, {})
+        for looked in look.looked:
+            names[looked.item.path.rpartition(b"/")[2]] = looked.signature
+        for name in look.vanished:
+            del names[name]
+
+
+class Machine:
+    """Runs the collector again and again over one root, with memory."""
+
+    def __init__(self, root: bytes) -> None:
+        self.root = root
+        self.memory = Memory()
+        self.looks: list[FolderLook] = []
+
+    def collect(self, scope: FixedScope, **options: object) -> dict[bytes, Looked]:
+        arguments = {"settle_ns": 0, "threads": 2, **options}
+        self.collector = FileCollector(scope, root=self.root, known=self.memory, **arguments)  # type: ignore[arg-type]
+        self.looks = []
+        for look in self.collector.run():
+            self.looks.append(look)
+            self.memory.keep(look)
+        self.outcome = self.collector.outcome
+        return {looked.item.path: looked for look in self.looks for looked in look.looked}
+
+    def vanished(self) -> list[bytes]:
+        return sorted(look.folder.rstrip(b"/") + b"/" + name for look in self.looks for name in look.vanished)
+
+    def path(self, inside: str) -> str:
+        return self.root.decode() + inside
+
+
+@pytest.fixture
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    return Machine(str(tmp_path_factory.mktemp("root")).encode())
+
+
+@pytest.fixture
+def fixed_scope() -> type[FixedScope]:
+    return FixedScope

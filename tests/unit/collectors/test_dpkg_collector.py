@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import sys
+
+assert sys.platform != "win32"
+
+import fcntl
+import multiprocessing
+import os
+import shutil
+import subprocess
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whatchanged.collectors import RunStatus
+from whatchanged.collectors.software import DpkgCollector
+from whatchanged.collectors.software.dpkg import packages
+
+
+def paragraph(name: str, state: str, version: str = "1:2.0-1") -> str:
+    return (
+        f"Package: {name}\nStatus: install ok {state}\nArchitecture: all\nVersion: {version}\nDescription: d\n more\n"
+    )
+
+
+def database(root: Path, *paragraphs: str) -> Path:
+    folder = root / "var/lib/dpkg"
+    folder.mkdir(parents=True)
+    (folder / "status").write_text("\n".join(paragraphs))
+    (folder / "lock").touch()
+    return folder
+
+
+@pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="no dpkg here")
+def test_equals_dpkg_query_on_this_machine() -> None:
+    form = "${db:Status-Status}\\t${Package}\\t${Version}\\t${Architecture}\\n"
+    said = subprocess.run(["dpkg-query", "-W", "-f", form], capture_output=True, text=True, check=True).stdout
+    wanted = sorted(tuple(line.split("\t")[1:]) for line in said.splitlines() if line.startswith("installed\t"))
+    snapshot = DpkgCollector().run()
+    assert sorted((i.name, i.version, i.architecture) for i in snapshot.items) == wanted
+    assert snapshot.outcome.status is RunStatus.OK
+
+
+def test_states_without_lock(tmp_path: Path) -> None:
+    states = ("installed", "config-files", "not-installed", "half-installed", "unpacked", "triggers-pending")
+    database(tmp_path, *(paragraph(state, state) for state in states))
+    snapshot = DpkgCollector(os.fsencode(tmp_path)).run()
+    assert {i.name for i in snapshot.items} == {"installed", "half-installed", "unpacked", "triggers-pending"}
+    assert {f.path for f in snapshot.outcome.failures} == {b"half-installed", b"unpacked"}
+    assert snapshot.unsettled == frozenset()
+    assert snapshot.items[0].description == "d"
+
+
+def _hold(path: str, held: Event, release: Event) -> None:
+    with open(path, "r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        held.set()
+        release.wait(60)
+
+
+def test_states_while_dpkg_holds_its_lock(tmp_path: Path) -> None:
+    folder = database(tmp_path, paragraph("a", "installed"), paragraph("b", "unpacked"))
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(str(folder / "lock"), held, release))
+    process.start()
+    try:
+        assert held.wait(60)
+        snapshot = DpkgCollector(os.fsencode(tmp_path)).run()
+    finally:
+        release.set()
+        process.join()
+    assert [i.name for i in snapshot.items] == ["a"]
+    assert snapshot.unsettled == {b"b\0all\0dpkg"}
+    assert snapshot.outcome.status is RunStatus.OK
+
+
+def test_journal_overrides_status(tmp_path: Path) -> None:
+    folder = database(tmp_path, paragraph("a", "installed", "1"), paragraph("b", "installed", "1"))
+    (folder / "updates").mkdir()
+    (folder / "updates/0001").write_text(paragraph("a", "installed", "2"))
+    (folder / "updates/0002").write_text(paragraph("b", "not-installed", "1"))
+    (folder / "updates/tmp.i").write_text(paragraph("a", "installed", "3"))
+    assert [(i.name, i.version) for i in DpkgCollector(os.fsencode(tmp_path)).run().items] == [("a", "2")]
+
+
+def test_no_dpkg_and_distroless(tmp_path: Path) -> None:
+    assert DpkgCollector(os.fsencode(tmp_path)).run().outcome.status is RunStatus.OK
+    folder = tmp_path / "var/lib/dpkg/status.d"
+    folder.mkdir(parents=True)
+    (folder / "base").write_text("Package: base-files\nVersion: 12\nArchitecture: amd64\n")
+    (folder / "base.md5sums").write_text("Package: no\nVersion: 12\n")
+    assert [i.name for i in DpkgCollector(os.fsencode(tmp_path)).run().items] == ["base-files"]
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_survived(raw: bytes) -> None:
+    list(packages(raw + b"\nPackage: x\nStatus: install ok installed\n" + raw, state="installed"))

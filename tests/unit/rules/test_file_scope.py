@@ -1,0 +1,255 @@
+"""The matcher, against a slow independent one and against find(1) on a real tree."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whatchanged.errors import RuleError
+from whatchanged.rules import FileRule, FileScope, FileType, FolderScope, Links, links_of
+from whatchanged.rules.patterns import Segment, Wild, expand, parts_of
+
+
+def rule(
+    path: bytes, *, recurse: bool = False, name: str = "r", kind: FileType = FileType.FILE, **more: object
+) -> FileRule:
+    return FileRule(name=name, destination_path=path, recurse=recurse, type=kind, **more)  # type: ignore[arg-type]
+
+
+def takes(scope: FileScope, path: bytes) -> bool:
+    return bool(scope.match(path))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "recurse", "yes", "no"),
+    [
+        (b"/etc/passwd", False, [b"/etc/passwd"], [b"/etc/passwd-", b"/etc/passwd/x", b"/etc", b"/x/etc/passwd"]),
+        (b"/etc/.*.conf", True, [b"/etc/a.conf", b"/etc/x/y/.conf"], [b"/etc/a.confx", b"/a.conf"]),
+        (b"/etc/.*.conf", False, [b"/etc/a.conf", b"/etc/.conf"], [b"/etc/x/a.conf"]),
+        (b"/etc/*.conf", True, [b"/etc/.hidden.conf"], [b"/etc/conf"]),
+        (b"/etc/*.*", False, [b"/etc/a", b"/etc/a.b"], [b"/etc/x/a.b"]),
+        (b"/etc/ssh/", False, [b"/etc/ssh/sshd_config"], [b"/etc/ssh/d/x", b"/etc/ssh"]),
+        (b"/etc/ssh/*", True, [b"/etc/ssh/a", b"/etc/ssh/d/x"], [b"/etc/ssh", b"/etc/sshx"]),
+        (b"/etc/ssh", True, [b"/etc/ssh", b"/etc/ssh/d/x"], [b"/etc/sshx"]),
+        (b"/home/*/.ssh/auth*", False, [b"/home/u/.ssh/authorized_keys"], [b"/home/u/v/.ssh/authorized_keys"]),
+        (b"/srv/**/x.?", False, [b"/srv/x.1", b"/srv/a/b/x.1"], [b"/srv/x.11", b"/srv/x."]),
+        (b"/srv/**", False, [b"/srv/a", b"/srv/a/b"], [b"/srv"]),
+        (b"/srv/[!a-c]*/x", False, [b"/srv/d/x"], [b"/srv/a/x"]),
+        (b"/home/.*/x", False, [b"/home/.a/x"], [b"/home/a/x"]),
+        (b"//etc//./passwd", False, [b"/etc/passwd"], []),
+        (b"/", True, [b"/a", b"/a/b"], []),
+        (b"/opt/\xff*", False, [b"/opt/\xff\xfe"], [b"/opt/\xc3\xbf"]),
+    ],
+)
+def test_meaning(pattern: bytes, recurse: bool, yes: list[bytes], no: list[bytes]) -> None:
+    scope = FileScope([rule(pattern, recurse=recurse)])
+    assert [p for p in yes if not takes(scope, p)] == []
+    assert [p for p in no if takes(scope, p)] == []
+
+
+def test_a_directory_rule_takes_the_folder_and_what_is_in_it() -> None:
+    flat = FileScope([rule(b"/opt/app", kind=FileType.DIRECTORY)])
+    assert flat.match(b"/opt/app", folder=True)
+    assert flat.match(b"/opt/app/sub", folder=True)
+    assert not flat.match(b"/opt/app/sub/x")
+    deep = FileScope([rule(b"/opt/app/", kind=FileType.DIRECTORY, recurse=True)])
+    assert deep.match(b"/opt/app", folder=True)
+    assert deep.match(b"/opt/app/sub/x")
+    assert not deep.match(b"/opt/apple", folder=True)
+
+
+def test_file_rules_take_no_folders() -> None:
+    scope = FileScope([rule(b"/etc/*", name="files"), rule(b"/etc/*", name="any", kind=FileType.ANY)])
+    assert [r.name for r in scope.match(b"/etc/x", folder=True)] == ["any"]
+    assert [r.name for r in scope.for_folder(b"/etc").matching(b"x", folder=True)] == ["any"]
+    assert [r.name for r in scope.for_folder(b"/etc").matching(b"x")] == ["files", "any"]
+
+
+def test_all_rules_that_match_are_named_in_their_order() -> None:
+    scope = FileScope([rule(b"/etc/*", name="a"), rule(b"/etc/x", name="off", enabled=False), rule(b"/**/x", name="b")])
+    assert [r.name for r in scope.match(b"/etc/x")] == ["a", "b"]
+    assert [r.name for r in scope.subset({"b"}).match(b"/etc/x")] == ["b"]
+    assert not scope.subset(set())
+
+
+def test_the_more_watchful_link_policy_wins() -> None:
+    manage, follow = rule(b"/a/*", links=Links.MANAGE), rule(b"/a/b/*", links=Links.FOLLOW)
+    assert links_of([manage, follow]) is Links.FOLLOW
+    assert links_of([]) is Links.IGNORE
+    scope = FileScope([manage, rule(b"/a/x*", links=Links.IGNORE), follow])
+    assert scope.for_folder(b"/a").links is Links.FOLLOW
+    assert FileScope([manage]).for_folder(b"/a").links is Links.MANAGE
+
+
+def test_roots_hold_everything_and_none_is_below_another() -> None:
+    scope = FileScope(
+        [
+            rule(b"/etc/a/b"),
+            rule(b"/etc/*.conf", recurse=True),
+            rule(b"/etcx/y"),
+            rule(b"/home/*/x"),
+            rule(b"/var/l*/z"),
+        ]
+    )
+    assert scope.roots() == (b"/etc", b"/etcx", b"/home", b"/var")
+    assert FileScope([rule(b"/vmlinuz"), rule(b"/etc/x")]).roots() == (b"/",)
+    assert FileScope([]).roots() == ()
+    # '-' sorts before '/': neighbours in byte order are no neighbours in the tree
+    assert FileScope([rule(b"/a/x"), rule(b"/a-b/x"), rule(b"/a/c/x")]).roots() == (b"/a", b"/a-b")
+
+
+def test_a_folder_taken_whole_costs_nothing_a_name() -> None:
+    scope = FileScope([rule(b"/usr/**"), rule(b"/usr/bin/x*", name="second", enabled=False)])
+    folder = scope.for_folder(b"/usr/lib")
+    assert folder.take_all == scope.rules
+    assert scope.for_folder(b"/usr/lib/a/b/c") is folder
+    assert scope.for_folder(b"/opt").take_all == ()
+    assert not scope.descend(b"/opt")
+    assert scope.descend(b"/")
+    assert FileScope([rule(b"/etc/*.conf")]).for_folder(b"/etc").take_all is None
+
+
+def test_take_all_is_given_where_only_folders_below_differ() -> None:
+    scope = FileScope([rule(b"/etc/*"), rule(b"/etc/ssh/key", name="key")])
+    assert scope.for_folder(b"/etc").take_all == scope.rules[:1]
+    assert [r.name for r in scope.match(b"/etc/ssh/key")] == ["key"]
+
+
+def test_identity_is_what_is_selected() -> None:
+    one = rule(b"/etc/*", name="a", frequency=1.0)
+    assert one.identity() == rule(b"/etc/*", name="b", frequency=5.0, enabled=False).identity()
+    others = [
+        rule(b"/etc/x"),
+        rule(b"/etc/*", recurse=True),
+        rule(b"/etc/*", links=Links.MANAGE),
+        rule(b"/etc/*", kind=FileType.ANY),
+    ]
+    assert len({one.identity(), *(r.identity() for r in others)}) == 5
+
+
+def test_each_frequency_has_its_scope() -> None:
+    scopes = FileScope(
+        [rule(b"/a/*", frequency=60.0), rule(b"/b/*", frequency=1.0), rule(b"/c/*", frequency=60.0)]
+    ).by_frequency()
+    assert list(scopes) == [1.0, 60.0]
+    assert scopes[60.0].roots() == (b"/a", b"/c")
+
+
+def test_explain_says_why() -> None:
+    scope = FileScope([rule(b"/etc/*.conf", name="Conf"), rule(b"/etc/x", name="Off", enabled=False), rule(b"/etc/y")])
+    assert scope.explain(b"/etc/a.conf")[0].startswith("rule Conf (/etc/*.conf) takes it")
+    assert scope.explain(b"/etc/x") == ["rule Off (/etc/x) would take it, but is disabled"]
+    assert scope.explain(b"/etc/z") == [
+        "no rule takes it",
+        "rule Conf (/etc/*.conf) looks into this folder, but not for this name",
+    ]
+    assert scope.explain(b"/usr/z") == ["no rule takes it"]
+    assert FileScope([]).explain(b"/usr/z") == ["there is no enabled file rule"]
+    assert "absolute" in scope.explain(b"etc")[0]
+
+
+def test_a_rule_that_cannot_work_is_refused() -> None:
+    with pytest.raises(RuleError):
+        FileScope([rule(b"relative")])
+
+
+def test_states_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whatchanged.rules.scope._MAX_STATES", 8)
+    scope = FileScope([rule(b"/" + bytes([c]) + b"/**/x" + bytes([c])) for c in range(97, 117)])
+    for c in range(97, 117):
+        assert takes(scope, b"/%c/p/q/x%c" % (c, c))
+    assert len(scope._automaton._states) <= 8
+
+
+# --- against a slow, independent matcher
+
+
+def slow(segments: tuple[Segment, ...], parts: list[bytes]) -> bool:
+    if not segments:
+        return not parts
+    first, rest = segments[0], segments[1:]
+    if first is Wild.DEEP:
+        return any(slow(rest, parts[n:]) for n in range(len(parts) + 1))
+    if not parts:
+        return False
+    fits = isinstance(first, Wild) or (first == parts[0] if isinstance(first, bytes) else first.match(parts[0]))
+    return bool(fits) and slow(rest, parts[1:])
+
+
+NAME = st.sampled_from([b"a", b"b", b"ab", b"abc", b".a", b"\xff"])
+PATHS = st.lists(NAME, min_size=1, max_size=5).map(lambda parts: b"/" + b"/".join(parts))
+PART = st.sampled_from([b"a", b"b", b"ab", b"*", b"**", b"a*", b"?", b"[ab]", b"*b*", b".*"])
+RULES = st.lists(
+    st.builds(
+        rule,
+        st.lists(PART, min_size=1, max_size=4).map(lambda parts: b"/" + b"/".join(parts)),
+        recurse=st.booleans(),
+        kind=st.sampled_from(FileType),
+    ),
+    max_size=5,
+)
+
+
+@given(RULES, st.lists(PATHS, min_size=1, max_size=8))
+@settings(max_examples=300)
+def test_agrees_with_a_slow_matcher(rules: list[FileRule], paths: list[bytes]) -> None:
+    scope = FileScope(rules)
+    for path in paths:
+        expected = tuple(r for r in rules if any(slow(s, parts_of(path)) for s in expand(r)))
+        assert scope.match(path) == expected
+        parent, _, name = path.rpartition(b"/")
+        folder = scope.for_folder(parent)
+        assert folder.matching(name) == expected
+        assert folder.names([name]) == ([name] if expected else [])
+        if folder.take_all is not None:
+            assert folder.take_all == expected
+        if expected:
+            assert any(path.startswith(root.rstrip(b"/") + b"/") for root in scope.roots())
+            assert scope.descend(parent or b"/")
+
+
+# --- against find(1)
+
+
+def walk(folder: bytes, scope: FolderScope) -> Iterator[bytes]:
+    """Walk as a collector does: only where the scope leads."""
+    entries = list(os.scandir(folder))
+    for name in scope.names([e.name for e in entries if not e.is_dir(follow_symlinks=False)]):
+        yield os.path.join(folder, name)
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False) and (below := scope.descend(entry.name)) is not None:
+            yield from walk(entry.path, below)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    root = os.fsencode(tmp_path_factory.mktemp("tree"))
+    for folder in (b"", b"a", b"a/b", b"a/b/c.d", b".hidden", b"x y", b"a/.conf"):
+        os.makedirs(os.path.join(root, folder), exist_ok=True)
+        for name in (b"one.conf", b"two.conf.bak", b".conf.conf", b"new\nline.conf", b"\xff.conf", b"x[1]", b"z"):
+            Path(os.fsdecode(os.path.join(root, folder, name))).touch()
+        os.symlink(b"one.conf", os.path.join(root, folder, b"link.conf"))
+    return root
+
+
+@pytest.mark.parametrize("pattern", [b"*", b"*.conf", b"o*", b".*", b"[!o]*", b"x[[]1]", b"?", b"*.*f", b"one.conf"])
+@pytest.mark.parametrize("recurse", [True, False])
+def test_agrees_with_find(tree: bytes, pattern: bytes, recurse: bool) -> None:
+    command = [b"find", tree, b"-mindepth", b"1", *([] if recurse else [b"-maxdepth", b"1"]), b"!", b"-type", b"d"]
+    # `.*` in the last segment is upstream's "anything"; a plain name with recurse is that path and what is below
+    named = {b".*": b"*", b"*.*f": b"*f"}.get(pattern, pattern)
+    condition = [b"-path", os.path.join(tree, named)] if pattern == b"one.conf" else [b"-name", named]
+    found = subprocess.run(
+        [*command, *condition, b"-print0"],
+        capture_output=True,
+        check=True,
+        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
+    ).stdout
+    scope = FileScope([rule(os.path.join(tree, pattern), recurse=recurse)])
+    walked = [path for root in scope.roots() for path in walk(root, scope.for_folder(root))]
+    assert sorted(walked) == sorted(p for p in found.split(b"\0") if p)
+    assert walked

@@ -1,0 +1,244 @@
+"""The control plane on a real SQLite database: credentials, clones, rules, requests."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from whatchanged.errors import CredentialError, RuleError
+from whatchanged.records.times import now_ns
+from whatchanged.rules import DEFAULT_RULE
+from whatchanged.server.control import Control, MachineFacts, Refusal, RequestName, Role, clones, schema
+from whatchanged.server.control.clones import GRACE_NS, WINDOW_NS, Verdict, judge
+from whatchanged.server.control.machines import Enrolled
+from whatchanged.server.control.tokens import IngestionSigner, private_file
+
+HOUR_NS = 3600 * 10**9
+
+
+@pytest.fixture
+def control(tmp_path: Any) -> Iterator[Control]:
+    plane = Control(str(tmp_path / "server" / "control.db"))
+    yield plane
+    plane.close()
+
+
+def enrol(control: Control, name: str = "web-1", group: str = "default", rules: tuple[str, ...] = ()) -> Enrolled:
+    _, token = control.machines.create_enrollment_token("test", group, rules, 1, now_ns() + HOUR_NS, "-")
+    return control.machines.enroll(token, MachineFacts(computer=name, os_type="Linux"))
+
+
+def test_the_migrations_make_the_tables_of_the_schema(control: Control) -> None:
+    with control.database.write() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.METADATA) == []
+
+
+def test_the_database_is_private_and_durable(control: Control) -> None:
+    assert control.database.path is not None
+    assert stat.S_IMODE(os.stat(control.database.path).st_mode) == 0o600
+    with control.database.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_no_secret_is_in_the_database(control: Control) -> None:
+    _, person = control.people.create("test", "x", Role.READER)
+    _, token = control.machines.create_enrollment_token("test", "g", (), 2, now_ns() + HOUR_NS, "-")
+    machine = control.machines.enroll(token, MachineFacts(computer="a"))
+    dump = ""
+    with control.database.read() as connection:
+        for table in schema.METADATA.sorted_tables:
+            dump += repr(connection.execute(table.select()).all())
+    for secret in (person, token, machine.credential):
+        assert secret.split(".")[2] not in dump
+
+
+def test_enrolment_tokens_are_used_up_and_expire(control: Control) -> None:
+    enrolled = enrol(control)
+    identity, cloned = control.machines.authenticate(enrolled.credential, None)
+    assert (identity, cloned) == (enrolled.identity, False)
+    _, token = control.machines.create_enrollment_token("test", "default", (), 1, now_ns() + HOUR_NS, "-")
+    control.machines.enroll(token, MachineFacts(computer="b"))
+    with pytest.raises(CredentialError, match="used up"):
+        control.machines.enroll(token, MachineFacts(computer="c"))
+    _, late = control.machines.create_enrollment_token("test", "default", (), 1, now_ns() - 1, "-")
+    with pytest.raises(CredentialError, match="over its time"):
+        control.machines.enroll(late, MachineFacts(computer="c"))
+    with pytest.raises(CredentialError):
+        control.machines.enroll(token.replace("wce1", "wcp1"), MachineFacts(computer="c"))
+
+
+def test_two_machines_of_one_name_have_two_resource_ids(control: Control) -> None:
+    assert enrol(control).identity.resource_id != enrol(control).identity.resource_id
+    odd = enrol(control, name="../../a b\n\u202e").identity
+    assert odd.name == "a-b"
+
+
+def test_rotation_keeps_the_old_credential_until_the_new_one_was_used(control: Control) -> None:
+    enrolled = enrol(control)
+    machine_id = enrolled.identity.machine_id
+    lost = control.machines.rotate(machine_id)
+    fresh = control.machines.rotate(machine_id)
+    control.machines.authenticate(enrolled.credential, None)
+    control.machines.authenticate(fresh, None)
+    control.machines.authenticate(fresh, None)
+    for dead in (enrolled.credential, lost):
+        with pytest.raises(CredentialError):
+            control.machines.authenticate(dead, None)
+
+
+def test_a_revoked_machine_is_refused_for_good(control: Control) -> None:
+    enrolled = enrol(control)
+    control.machines.revoke("test", enrolled.identity.machine_id)
+    with pytest.raises(Refusal) as refusal:
+        control.machines.authenticate(enrolled.credential, None)
+    assert (refusal.value.status, refusal.value.code) == (403, "MachineRevoked")
+
+
+def test_judging_instances() -> None:
+    now = 10**18
+    assert judge("a", "a", {}, now) is Verdict.CURRENT
+    assert judge("b", "a", {}, now) is Verdict.SUPERSEDES
+    assert judge("a", "b", {"a": ("superseded", now - GRACE_NS + 1)}, now) is Verdict.LATE
+    assert judge("a", "b", {"a": ("superseded", now - GRACE_NS)}, now) is Verdict.CLONED
+    assert judge("a", "b", {"a": ("superseded", now - WINDOW_NS - 1)}, now) is Verdict.SUPERSEDES
+    assert judge("b", "a", {"b": ("refused", 0)}, now) is Verdict.REFUSED
+
+
+def test_the_later_holder_of_a_machine_id_is_refused(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    credential = enrol(control).credential
+    authenticate = control.machines.authenticate
+    assert not authenticate(credential, "first")[1]
+    assert not authenticate(credential, "restarted")[1]
+    assert not authenticate(credential, "first")[1], "a request on its way while the forwarder restarted"
+    assert not authenticate(credential, "clone")[1]
+    monkeypatch.setattr(clones, "GRACE_NS", 0)
+    assert authenticate(credential, "restarted")[1], "the superseded one is alive: a clone is found, once"
+    assert not authenticate(credential, "restarted")[1]
+    for _ in range(2):
+        with pytest.raises(Refusal) as refusal:
+            authenticate(credential, "clone")
+        assert (refusal.value.status, refusal.value.code) == (403, "MachineCloned")
+    assert "machine.cloned" in [entry["action"] for entry in control.audit.latest()]
+
+
+def test_restarts_alone_are_no_clones(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clones, "GRACE_NS", 0)
+    credential = enrol(control).credential
+    assert not any(control.machines.authenticate(credential, f"life-{n}")[1] for n in range(100))
+
+
+def test_rules_are_kept_as_written(control: Control) -> None:
+    text = json.dumps(DEFAULT_RULE, indent=3)
+    rule, created = control.rules.put("test", "Default", text.encode())
+    assert created
+    assert rule["document"] == DEFAULT_RULE
+    again, created = control.rules.put("test", "default", text.encode())
+    assert not created
+    assert again["immutableId"] == rule["immutableId"]
+    with pytest.raises(RuleError):
+        control.rules.put("test", "bad", b"[1, 2")
+    with pytest.raises(Refusal, match="letters"):
+        control.rules.put("test", "../x", text.encode())
+
+
+def test_a_rule_reaches_the_machines_it_is_associated_with(control: Control) -> None:
+    control.ensure_default(DEFAULT_RULE)
+    control.ensure_default(DEFAULT_RULE)
+    assert len(control.rules.associations()) == 1
+    mine = enrol(control).identity
+    other = enrol(control, group="other").identity
+    found = control.configuration(mine, "linux", "https://s:1", "i")
+    assert control.configuration(mine, "linux", "https://s:1", "j").etag == found.etag
+    (given,) = found.configurations
+    (extension,) = given.content.extension_configurations["ChangeTracking-Linux"]
+    assert extension.output_streams["TRACKING_HEALTH"].startswith(given.configuration_id + ":")
+    assert "<STREAM>" in given.content.channels[0].endpoint_uri_template
+    assert control.configuration(other, "linux", "https://s:1", "i").configurations == ()
+    with pytest.raises(Refusal) as refusal:
+        control.rules.remove("test", "default")
+    assert refusal.value.status == 409
+
+
+def test_requests_are_asked_once_and_told_until_they_are_answered(control: Control) -> None:
+    machine = enrol(control).identity
+    before = control.configuration(machine, "linux", "", "i").etag
+    control.request_resync(machine.machine_id, "Files")
+    control.request_resync(machine.machine_id, "Files")
+    control.request_new_epoch(machine.machine_id)
+    found = control.configuration(machine, "linux", "", "i")
+    assert [request.request for request in found.requests] == ["resync", "newEpoch"]
+    assert len({before, found.etag, control.configuration(machine, "linux", "", "new life").etag}) == 3
+    for request in found.requests:
+        control.requests.answer(machine.machine_id, request.id, True, msgspec.Raw(b'{"n":1}'))
+    assert control.configuration(machine, "linux", "", "i").etag == before
+    assert control.requests.get(machine.machine_id, found.requests[0].id)["result"] == {"n": 1}
+    with pytest.raises(Refusal):
+        control.requests.answer(enrol(control).identity.machine_id, found.requests[0].id, True, msgspec.Raw(b"{}"))
+
+
+def test_waiting_requests_are_bounded(control: Control) -> None:
+    machine_id = enrol(control).identity.machine_id
+    for number in range(32):
+        control.ask("test", machine_id, RequestName.PREVIEW, rule=f"r{number}")
+    with pytest.raises(Refusal) as refusal:
+        control.ask("test", machine_id, RequestName.PREVIEW, rule="one more")
+    assert refusal.value.status == 429
+
+
+def test_silence_is_reported_once_and_ends_with_contact(control: Control) -> None:
+    enrolled = enrol(control)
+    later = now_ns() + HOUR_NS
+    assert [machine for machine, _ in control.machines.newly_silent(later)] == [enrolled.identity]
+    control.machines.note_silence([enrolled.identity.machine_id])
+    assert control.machines.newly_silent(later) == []
+    control.machines.authenticate(enrolled.credential, None)
+    control.machines.flush_contacts()
+    assert len(control.machines.newly_silent(later)) == 1
+    control.machines.decommission("test", enrolled.identity.machine_id)
+    assert control.machines.newly_silent(later) == []
+
+
+def test_everything_survives_a_restart(control: Control) -> None:
+    enrolled, (_, token) = enrol(control), control.people.create("test", "x", Role.CONTRIBUTOR, ["G"])
+    path = control.database.path
+    control.close()
+    assert path is not None
+    again = Control(path)
+    assert again.workspace_id == control.workspace_id
+    assert again.machines.authenticate(enrolled.credential, None)[0] == enrolled.identity
+    assert again.people.authenticate(token).groups == frozenset({"g"})
+    again.close()
+
+
+def test_ingestion_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = IngestionSigner(b"k" * 32)
+    token = signer.issue("m", "dcr-1")
+    assert (signer.read(token).machine_id, signer.read(token).rule_id) == ("m", "dcr-1")
+    for forged in (token[:-1] + ("0" if token[-1] != "0" else "1"), "wci1.e30.", "wci1", "x" * 10_000, "wci1.é.a"):
+        with pytest.raises(CredentialError):
+            signer.read(forged)
+    with pytest.raises(CredentialError):
+        IngestionSigner(b"l" * 32).read(token)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3601)
+    with pytest.raises(CredentialError, match="time"):
+        signer.read(token)
+
+
+def test_private_files_are_made_once(tmp_path: Any) -> None:
+    path = str(tmp_path / "a" / "key")
+    assert private_file(path, b"one") == b"one"
+    assert private_file(path, b"two") == b"one"
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert os.listdir(tmp_path / "a") == ["key"]

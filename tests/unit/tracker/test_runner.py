@@ -1,0 +1,363 @@
+"""Runs over a real tree of files: which rows arise, and which do not."""
+
+import sys
+
+assert sys.platform != "win32"  # mypy's platform branch
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from whatchanged.collectors import Outcome, RunStatus, Snapshot
+from whatchanged.records.items import DaemonItem, Kind, SoftwareItem
+from whatchanged.records.keys import checksum, item_digest, row_key
+from whatchanged.rules import FileRule, FileType, Links, Policy
+from whatchanged.settings import DataFolder
+from whatchanged.tracker.plan import FileJob, Plan, Schedule
+from whatchanged.tracker.runner import Runner
+from whatchanged.tracker.settings import TrackerSettings
+from whatchanged.tracker.state import State
+
+POLICY = Policy(core_share=64.0, bytes_per_second=10**12)
+
+
+class Bench:
+    """A tree, a state and a runner that begins anew on demand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tree = folder / "tree"
+        self.tree.mkdir()
+        self.data = DataFolder(str(folder / "data"))
+        self.policy = POLICY
+        self.taken = 0
+        self.start()
+
+    def start(self) -> None:
+        self.state = State(self.data.tracker_database, quota_bytes=10**9, machine="m", identity={})
+        self.runner = Runner(self.state, TrackerSettings(data=self.data), self.policy, threading.Event())
+
+    def restart(self) -> None:
+        self.state.close()
+        self.start()
+
+    def rule(
+        self, pattern: str = "*", *, name: str = "r", links: Links = Links.FOLLOW, frequency: float = 1.0
+    ) -> FileRule:
+        path = os.fsencode(self.tree / pattern)
+        return FileRule(
+            name=name,
+            destination_path=path,
+            recurse=True,
+            type=FileType.FILE,
+            links=Links.FOLLOW,
+            frequency=frequency,
+            configuration_id="dcr-1",
+        )
+
+    def plan(self, *rules: FileRule, version: str = "1") -> Plan:
+        jobs: dict[float, list[FileRule]] = {}
+        for rule in rules:
+            jobs.setdefault(rule.frequency, []).append(rule)
+        return Plan(
+            version=version,
+            file_jobs=tuple(FileJob(f"{f:g}", f, tuple(r)) for f, r in sorted(jobs.items())),
+            inventory=True,
+        )
+
+    def look(self, plan: Plan | None = None) -> list[dict[str, Any]]:
+        plan = plan or self.plan(self.rule())
+        for kind in (Kind.FILES, Kind.SOFTWARE, Kind.DAEMONS):
+            self.runner.prune(plan, kind)
+        for job in plan.file_jobs:
+            self.runner.run_files(plan, job)
+        return self.records()
+
+    def records(self) -> list[dict[str, Any]]:
+        rows = self.state.query("SELECT id, record FROM outbox WHERE id > ? ORDER BY id", (self.taken,))
+        if rows:
+            self.taken = rows[-1][0]
+        return [msgspec.msgpack.decode(record) for _, record in rows]
+
+
+def changes(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [r for r in records if r["_Stream"] == "CONFIG_CHANGE_BLOB_V2"]
+
+
+def told(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return sorted((r["ChangeCategory"], r["Name"]) for r in changes(records))
+
+
+def inventory(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [r for r in records if r["_Stream"] == "CONFIG_DATA_BLOB_V2"]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.state.close()
+
+
+def test_the_first_look_is_inventory_and_no_change(bench: Bench) -> None:
+    (bench.tree / "a").write_text("one")
+    (bench.tree / "sub").mkdir()
+    (bench.tree / "sub" / "b").write_text("two")
+    records = bench.look()
+    assert changes(records) == []
+    data = inventory(records)
+    assert [r.get("_Record") for r in data] == ["Snapshot", None, None, "Confirmation"]
+    rows = [r for r in data if "_Record" not in r]
+    confirmation = data[-1]
+    assert confirmation["Items"] == 2
+    assert confirmation["Checksum"] == checksum(sorted((row_key(r)[1], item_digest(r)) for r in rows))
+    assert all(r["RuleName"] == "r" and r["ConfigurationId"] == "dcr-1" for r in rows)
+
+
+def test_an_untouched_tree_makes_confirmations_only(bench: Bench) -> None:
+    (bench.tree / "a").write_text("one")
+    bench.look()
+    for _ in range(20):
+        assert [r.get("_Record") for r in bench.look()] == ["Confirmation"]
+
+
+def test_edit_add_remove_chmod_and_replace_by_a_link(bench: Bench) -> None:
+    for name in ("edited", "removed", "chmodded", "linked"):
+        (bench.tree / name).write_text(name)
+    bench.look()
+    (bench.tree / "edited").write_text("other")
+    (bench.tree / "added").write_text("new")
+    (bench.tree / "removed").unlink()
+    (bench.tree / "chmodded").chmod(0o600)
+    (bench.tree / "linked").unlink()
+    (bench.tree / "linked").symlink_to("edited")
+    records = bench.look()
+    assert told(records) == [
+        ("Added", "added"),
+        ("Modified", "chmodded"),
+        ("Modified", "edited"),
+        ("Modified", "linked"),
+        ("Removed", "removed"),
+    ]
+    rows = {r["Name"]: r for r in changes(records)}
+    assert rows["chmodded"]["FieldsChanged"] == "Attributes"
+    assert rows["edited"]["PreviousSize"] == 6
+    assert "-> edited" in rows["linked"]["Attributes"]
+    assert rows["linked"]["PreviousAttributes"].startswith("-rw")
+    assert rows["edited"]["DetectedBy"] == "Poll"
+    assert rows["edited"]["PreviousSeen"] < rows["edited"]["TimeGenerated"]
+    tombstones = [r for r in inventory(records) if r.get("_Record") == "Tombstone"]
+    assert [(t["Name"], t["Reason"]) for t in tombstones] == [("removed", "Removed")]
+    assert told(bench.look()) == []
+
+
+def test_changes_made_while_the_tracker_was_off_are_found_at_start(bench: Bench) -> None:
+    (bench.tree / "a").write_text("one")
+    bench.look()
+    (bench.tree / "a").write_text("changed")
+    bench.restart()
+    (row,) = changes(bench.look())
+    assert (row["ChangeCategory"], row["DetectedBy"]) == ("Modified", "Startup")
+
+
+def test_a_new_rule_enters_items_without_change_rows_and_a_gone_rule_lets_them_go(bench: Bench) -> None:
+    (bench.tree / "a.conf").write_text("one")
+    (bench.tree / "b.txt").write_text("two")
+    conf, text = bench.rule("*.conf", name="conf"), bench.rule("*.txt", name="text")
+    bench.look(bench.plan(conf))
+    records = bench.look(bench.plan(conf, text, version="2"))
+    assert changes(records) == []
+    assert [r["Name"] for r in inventory(records) if "_Record" not in r] == ["b.txt"]
+    assert "ItemsEntered" in [r.get("Reason") for r in records]
+    (bench.tree / "c.txt").write_text("three")
+    assert told(bench.look(bench.plan(conf, text, version="2"))) == [("Added", "c.txt")]
+    records = bench.look(bench.plan(conf, version="3"))
+    assert changes(records) == []
+    gone = [(r["Name"], r["Reason"]) for r in inventory(records) if r.get("_Record") == "Tombstone"]
+    assert gone == [("b.txt", "LeftRules"), ("c.txt", "LeftRules")]
+
+
+def test_rules_of_two_frequencies_share_items_and_name_both(bench: Bench) -> None:
+    (bench.tree / "a.conf").write_text("one")
+    plan = bench.plan(bench.rule("*.conf", name="often"), bench.rule("*", name="seldom", frequency=100.0))
+    records = bench.look(plan)
+    (row,) = [r for r in inventory(records) if "_Record" not in r]
+    assert row["RuleName"] == "often,seldom"
+    assert told(bench.look(plan)) == []
+
+
+def test_a_whole_folder_moved_away_is_removed_item_by_item(bench: Bench) -> None:
+    folder = bench.tree / "d" / "e"
+    folder.mkdir(parents=True)
+    for number in range(5):
+        (folder / f"f{number}").write_text("x")
+    bench.look()
+    shutil.rmtree(bench.tree / "d")
+    assert told(bench.look()) == [("Removed", f"f{n}") for n in range(5)]
+
+
+def test_hostile_names_survive(bench: Bench) -> None:
+    names = [b"new\nline", b"\xff\xfe", b"\x1b[31mred", b"a" * 255, b" ", "ü".encode(), b"=cmd()", b"-rf"]
+    root = os.fsencode(bench.tree)
+    for name in names:
+        with open(root + b"/" + name, "wb") as stream:
+            stream.write(b"x")
+    rows = [r for r in inventory(bench.look()) if "_Record" not in r]
+    assert sorted(row_key(r)[1] for r in rows) == sorted(root + b"/" + name for name in names)
+    os.unlink(root + b"/\xff\xfe")
+    (gone,) = changes(bench.look())
+    assert row_key(gone) == (Kind.FILES, root + b"/\xff\xfe")
+
+
+def test_a_rule_that_matches_nothing_is_said_once(bench: Bench) -> None:
+    def reasons(records: list[dict[str, Any]]) -> list[str]:
+        return [r["Reason"] for r in records if r["_Stream"] == "TRACKING_HEALTH"]
+
+    assert "RuleMatchesNothing" in reasons(bench.look())
+    assert "RuleMatchesNothing" not in reasons(bench.look())
+    (bench.tree / "a").write_text("x")
+    again = [r for r in bench.look() if r.get("RuleName") == "r" and r["_Stream"] == "TRACKING_HEALTH"]
+    assert [(r["Reason"], r["Status"]) for r in again] == [("Collected", "Ok")]
+
+
+def test_a_rule_that_matches_from_the_start_needs_no_word(bench: Bench) -> None:
+    (bench.tree / "a").write_text("x")
+    told_of_rules = [r for r in bench.look() if r.get("RuleName") == "r" and r["_Stream"] == "TRACKING_HEALTH"]
+    assert told_of_rules == []
+
+
+def test_a_forged_time_is_found_by_the_rehash(bench: Bench) -> None:
+    path = bench.tree / "a"
+    path.write_text("one")
+    os.utime(path, ns=(10**18, 10**18))
+    bench.look()
+    rows = bench.state.query("SELECT signature FROM items")
+    # The change time cannot be forged by a test, so the state is made to know the new one.
+    path.write_text("two")
+    os.utime(path, ns=(10**18, 10**18))
+    status = path.stat()
+    from whatchanged.collectors.files.signature import pack_status
+
+    with bench.state.transaction() as change:
+        change.execute("UPDATE items SET signature = ?", (pack_status(status),))
+    assert rows
+    bench.runner = Runner(bench.state, TrackerSettings(data=bench.data, rehash_seconds=1.0), POLICY, threading.Event())
+    (row,) = changes(bench.look())
+    assert row["FieldsChanged"] == "FileContentChecksum"
+
+
+def test_the_policy_excludes_what_rules_ask_for(bench: Bench) -> None:
+    (bench.tree / "keep").write_text("x")
+    (bench.tree / "secret").mkdir()
+    (bench.tree / "secret" / "s").write_text("x")
+    bench.policy = Policy(
+        core_share=64.0, bytes_per_second=10**12, excluded_paths=(os.fsencode(bench.tree / "secret"),)
+    )
+    bench.restart()
+    assert [r["Name"] for r in inventory(bench.look()) if "_Record" not in r] == ["keep"]
+
+
+class Given:
+    """A collector that finds what it is given."""
+
+    def __init__(
+        self, items: tuple[Any, ...], *, status: RunStatus = RunStatus.OK, unsettled: tuple[Any, ...] = ()
+    ) -> None:
+        keys = frozenset(item.key() for item in unsettled)
+        self.snapshot = Snapshot(items=items, outcome=Outcome(status=status), unsettled=keys)
+
+    def run(self) -> Any:
+        return self.snapshot
+
+
+def test_software_installed_upgraded_removed_and_unsettled(bench: Bench) -> None:
+    plan = Plan(version="1", schedules={Kind.SOFTWARE: Schedule(1.0, "ds", "dcr-1")}, inventory=True)
+
+    def look(collector: Given) -> list[dict[str, Any]]:
+        bench.runner.run_snapshot(plan, Kind.SOFTWARE, collector)
+        return bench.records()
+
+    a1, a2 = (SoftwareItem(name="a", version=v, architecture="amd64", source="dpkg") for v in "12")
+    b = SoftwareItem(name="b", version="1", architecture="all", source="dpkg")
+    assert changes(look(Given((a1,)))) == []
+    assert told(look(Given((a1, b)))) == [("Added", "b")]
+    assert told(look(Given((b,), unsettled=(a1,)))) == []
+    assert told(look(Given((), status=RunStatus.FAILED))) == []
+    (row,) = changes(look(Given((a2, b))))
+    assert (row["Current"], row["Previous"]) == ("2", "1")
+    assert told(look(Given((a2,)))) == [("Removed", "b")]
+
+
+def test_the_properties_of_one_daemon_share_a_transaction(bench: Bench) -> None:
+    plan = Plan(version="1", schedules={Kind.DAEMONS: Schedule(1.0, "ds", "dcr-1")}, inventory=True)
+    bench.runner.run_snapshot(plan, Kind.DAEMONS, Given((DaemonItem(name="a.service"),)))
+    bench.records()
+    bench.runner.run_snapshot(
+        plan, Kind.DAEMONS, Given((DaemonItem(name="a.service", state="Running", runlevels="enabled"),))
+    )
+    rows = changes(bench.records())
+    assert {r["SvcChangeType"] for r in rows} == {"State", "Runlevels"}
+    assert len({r["TransactionId"] for r in rows}) == 1
+    assert len({r["_Sequence"] for r in rows}) == 2
+
+
+def test_a_new_epoch_opens_the_inventory_again(bench: Bench) -> None:
+    (bench.tree / "a").write_text("one")
+    bench.look()
+    with bench.state.transaction() as change:
+        change.new_epoch()
+    records = bench.look()
+    assert changes(records) == []
+    assert [r.get("_Record") for r in inventory(records)] == ["Snapshot", None, "Confirmation"]
+    assert {r["_Epoch"] for r in records} == {bench.state.epoch}
+
+
+class BeginsAnEpoch(Given):
+    """A collector during whose work the server asks for a new epoch."""
+
+    state: State
+
+    def run(self) -> Any:
+        with self.state.transaction() as change:
+            change.new_epoch()
+        return self.snapshot
+
+
+def test_an_epoch_that_begins_during_a_run_is_not_confirmed_before_its_inventory(bench: Bench) -> None:
+    plan = Plan(version="1", schedules={Kind.SOFTWARE: Schedule(1.0, "ds", "dcr-1")}, inventory=True)
+    a, b = (SoftwareItem(name=name, version="1", source="dpkg") for name in "ab")
+    bench.runner.run_snapshot(plan, Kind.SOFTWARE, Given((a,)))
+    bench.records()
+    interrupted = BeginsAnEpoch((a, b))
+    interrupted.state = bench.state
+    bench.runner.run_snapshot(plan, Kind.SOFTWARE, interrupted)
+    assert [r.get("_Record") for r in inventory(bench.records())] == [None]
+    bench.runner.run_snapshot(plan, Kind.SOFTWARE, Given((a, b)))
+    assert [r.get("_Record") for r in inventory(bench.records())] == ["Snapshot", None, None, "Confirmation"]
+
+
+def test_what_leaves_the_rules_does_not_open_the_inventory_of_a_new_epoch(bench: Bench) -> None:
+    for name in ("a.conf", "b.txt"):
+        (bench.tree / name).write_text("x")
+    conf, text = bench.rule("*.conf", name="conf"), bench.rule("*.txt", name="text")
+    bench.look(bench.plan(conf, text))
+    with bench.state.transaction() as change:
+        change.new_epoch()
+    data = inventory(bench.look(bench.plan(conf, version="2")))
+    assert [r.get("_Record") for r in data] == ["Tombstone", "Snapshot", None, "Confirmation"]
+
+
+def test_a_resend_is_done_by_the_next_run(bench: Bench) -> None:
+    (bench.tree / "a").write_text("one")
+    bench.look()
+    plan = bench.plan(bench.rule())
+    assert bench.runner.request_resend(plan, Kind.FILES) == 1
+    bench.runner.confirm(plan, Kind.FILES)
+    assert bench.records() == []
+    assert [r.get("_Record") for r in inventory(bench.look())] == ["Snapshot", None, "Confirmation"]
+    assert [r.get("_Record") for r in inventory(bench.look())] == ["Confirmation"]
