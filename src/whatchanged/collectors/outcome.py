@@ -34,7 +34,7 @@ class RunStatus(StrEnum):
     FAILED = "Failed"
     """Nothing could be said about the machine."""
     STOPPED = "Stopped"
-    """The run was told to stop before its end."""
+    """The run was told to stop before its end, or came at a time when nothing can be said; look again soon."""
 
 
 class Failure(msgspec.Struct, frozen=True):

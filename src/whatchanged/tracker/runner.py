@@ -106,6 +106,9 @@ class Runner:
         previous = self._state.last_run(kind, "")
         recorder = self._recorder(plan, kind, "", previous)
         snapshot = collector.run()
+        if snapshot.outcome.status is RunStatus.STOPPED:  # the machine itself is starting or stopping
+            run.status, run.unsettled = RunStatus.STOPPED.value, True
+            return run
         entering = not self._state.baselines(kind)
         seen: set[bytes] = set()
         for item in snapshot.items:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from whatchanged.collectors import RunStatus
 from whatchanged.collectors.services import SystemdCollector
-from whatchanged.collectors.services.systemd import parse_show
+from whatchanged.collectors.services.systemd import MachineState, machine_state, parse_show
 from whatchanged.collectors.services.unit_file import parse_unit
 
 LIB = "usr/lib/systemd/system"
@@ -112,6 +112,25 @@ def test_show_output_becomes_states() -> None:
         ("b.service", "StartPending"),
         ("c.service", "Running"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "state"),
+    [
+        (b"Id=multi-user.target\nActiveState=inactive\nJob=7\n\nId=shutdown.target\nJob=\n", MachineState.STARTING),
+        (b"Id=graphical.target\nActiveState=active\nJob=\n\nId=shutdown.target\nJob=0\n", MachineState.RUNNING),
+        (b"Id=default.target\nLoadState=not-found\n", MachineState.RUNNING),
+        (b"Id=multi-user.target\nJob=3\n\nId=shutdown.target\nJob=9\n", MachineState.STOPPING),
+        (b"Id=shutdown.target\nActiveState=active\n", MachineState.STOPPING),
+    ],
+)
+def test_the_machine_starts_runs_or_stops(raw: bytes, state: MachineState) -> None:
+    assert machine_state(parse_show(raw)) is state
+
+
+def test_a_service_that_waits_for_its_job_is_pending() -> None:
+    raw = b"Id=a.service\nActiveState=inactive\nJob=84\n\nId=b.service\nActiveState=inactive\nJob=\n"
+    assert [unit.pending for unit in parse_show(raw)] == [True, False]
 
 
 @given(st.lists(st.binary(max_size=200), max_size=3))

@@ -11,7 +11,9 @@ Judgements, so that a poll of an idle machine is silent:
 - a loaded instance (`getty@tty1.service`) is an item when its template can be enabled; instances of others
   (`user@1000`, `systemd-fsck@…`, a socket's connections) come and go with their cause;
 - a oneshot that ends by itself is always `Stopped`: being started by a timer is no change;
-- reloading is `Running`; starting and stopping are reported and *unsettled*.
+- reloading is `Running`; starting, stopping, and waiting for either are *unsettled* for a while: what comes of it is
+  the change. What lasts longer (a start that hangs) is the state;
+- while the machine itself starts or stops, nothing is said of its daemons: a reboot is no change of any of them.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ assert sys.platform != "win32"
 
 import os
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from enum import Enum
 
 import msgspec
 
@@ -32,10 +36,16 @@ from whatchanged.collectors.outcome import Failure, Snapshot, Tally, reason_of
 from whatchanged.collectors.services.unit_tree import ABSENT, UnitFile, UnitTree, is_service_name, template_of
 from whatchanged.records.items import DaemonItem
 
-__all__ = ["Loaded", "SystemdCollector", "parse_show", "sysv_enablement"]
+__all__ = ["Loaded", "MachineState", "SystemdCollector", "machine_state", "parse_show", "sysv_enablement"]
 
 _SYSTEMCTL = ("/usr/bin/systemctl", "/bin/systemctl")
-_PROPERTIES = "Id,LoadState,ActiveState,Type,RemainAfterExit,FragmentPath,SourcePath,Description,User,Transient"
+_PROPERTIES = "Id,LoadState,ActiveState,Job,Type,RemainAfterExit,FragmentPath,SourcePath,Description,User,Transient"
+_STOPPING = "shutdown.target"
+_STARTED = "default.target"
+_BOOT_PATIENCE = 120.0
+"""Seconds that a machine may take to start; then its daemons are looked at as they are."""
+_PATIENCE = 60.0
+"""Seconds that a service may take to start or stop until that is its state."""
 _TIMEOUT = 30
 _ATTEMPTS = 10
 _LARGEST = 64 * 1024 * 1024
@@ -54,7 +64,7 @@ _RUNLEVELS = "2345"
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A service that systemd has loaded."""
+    """A unit that systemd has loaded."""
 
     name: str
     active: str
@@ -66,6 +76,8 @@ class Loaded(msgspec.Struct, frozen=True):
     user: str
     load: str
     transient: bool
+    job: bool = False
+    """Something is to be done with it, or being done."""
 
     def state(self) -> str:
         """Return the state as the tables say it."""
@@ -73,9 +85,37 @@ class Loaded(msgspec.Struct, frozen=True):
             return "Stopped"
         return _STATES.get(self.active, "Stopped")
 
+    @property
+    def pending(self) -> bool:
+        """Whether it is about to be another state."""
+        return self.state() in _PENDING or self.job
+
+
+class MachineState(Enum):
+    """What the machine as a whole is doing."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+class _Found(msgspec.Struct, frozen=True):
+    items: dict[str, DaemonItem]
+    pending: set[bytes]
+    machine: MachineState
+
+
+def machine_state(units: Iterable[Loaded]) -> MachineState:
+    """Return what the jobs of `default.target` (by whatever name) and `shutdown.target` say; bootup(7). Pure."""
+    targets = {unit.name: unit for unit in units if unit.name.endswith(".target")}
+    stopping = targets.pop(_STOPPING, None)
+    if stopping is not None and (stopping.job or stopping.active in ("active", "activating")):
+        return MachineState.STOPPING
+    return MachineState.STARTING if any(target.job for target in targets.values()) else MachineState.RUNNING
+
 
 def parse_show(raw: bytes) -> Iterator[Loaded]:
-    """Yield the services of `systemctl show` output: blocks of `Property=value` between empty lines. Pure."""
+    """Yield the units of `systemctl show` output: blocks of `Property=value` between empty lines. Pure."""
     for block in raw.decode(errors="replace").split("\n\n"):
         values = dict(line.partition("=")[::2] for line in block.split("\n") if "=" in line)
         if name := values.get("Id", ""):
@@ -90,6 +130,7 @@ def parse_show(raw: bytes) -> Iterator[Loaded]:
                 user=values.get("User", ""),
                 load=values.get("LoadState", ""),
                 transient=values.get("Transient") == "yes",
+                job=values.get("Job", "") not in ("", "0"),
             )
 
 
@@ -104,9 +145,11 @@ class SystemdCollector:
         self._whole = False
         self._units: list[UnitFile] = []
         self._scripts: list[DaemonItem] = []
+        self._pending_since: dict[bytes, float] = {}
+        self._starting_since: float | None = None
 
     def run(self) -> Snapshot[DaemonItem]:
-        """Return all daemons."""
+        """Return all daemons; none, and the outcome `Stopped`, while the machine itself starts or stops."""
         tally = Tally()
         found = self._look(tally)
         for _ in range(_ATTEMPTS - 1):
@@ -117,13 +160,29 @@ class SystemdCollector:
         if found is None:
             tally.broken = True
             tally.fail(Failure(self._root, "the unit files change faster than they can be read"), item=False)
-        items, unsettled = found or ({}, set())
+        if found is not None and self._in_between(found.machine):
+            return Snapshot(items=(), outcome=tally.outcome(stopped=True))
+        items, pending = (found.items, found.pending) if found is not None else ({}, set())
         tally.seen = tally.looked = len(items)
         sorted_items = tuple(items[name] for name in sorted(items))
-        return Snapshot(items=sorted_items, outcome=tally.outcome(), unsettled=frozenset(unsettled))
+        return Snapshot(items=sorted_items, outcome=tally.outcome(), unsettled=self._unsettled(pending))
 
-    def _look(self, tally: Tally) -> tuple[dict[str, DaemonItem], set[bytes]] | None:
-        """Return the daemons and the unsettled keys, or None if the unit files moved while they were read.
+    def _in_between(self, machine: MachineState) -> bool:
+        if machine is MachineState.STOPPING:
+            return True
+        if machine is MachineState.RUNNING:
+            self._starting_since = None
+            return False
+        self._starting_since = self._starting_since or time.monotonic()
+        return time.monotonic() - self._starting_since < _BOOT_PATIENCE
+
+    def _unsettled(self, pending: set[bytes]) -> frozenset[bytes]:
+        now = time.monotonic()
+        self._pending_since = {key: self._pending_since.get(key, now) for key in pending}
+        return frozenset(key for key, since in self._pending_since.items() if now - since < _PATIENCE)
+
+    def _look(self, tally: Tally) -> _Found | None:
+        """Return the daemons and which of them are pending, or None if the unit files moved while they were read.
 
         `systemctl daemon-reload` (and enable, and every package operation) deletes what the generators made and runs
         them again. Meanwhile systemd answers nobody: files that are the same before and after its answer are whole.
@@ -134,11 +193,12 @@ class SystemdCollector:
                 loaded = self._loaded(tally)
                 if loaded and self._stamp != _restamp(tree, self._stamp):
                     return None
-            return _join(self._units, self._scripts, loaded)
+            services = [unit for unit in loaded if unit.name.endswith(".service")]
+            return _Found(*_join(self._units, self._scripts, services), machine_state(loaded))
         except OSError as error:
             tally.broken = True
             tally.fail(Failure(self._root, reason_of(error)), item=False)
-            return {}, set()
+            return _Found({}, set(), MachineState.RUNNING)
 
     def _read_files(self, tree: Tree, tally: Tally) -> None:
         # Reading is a few hundred small files; listing the folders alone tells most changes, but an edit in place
@@ -157,7 +217,8 @@ class SystemdCollector:
         program = next((path for path in _SYSTEMCTL if os.path.exists(path)), None)
         if program is None:
             raise FileNotFoundError(2, "systemctl is missing")
-        command = [program, "show", "--all", "--no-pager", f"--property={_PROPERTIES}", "--", "*.service"]
+        options = ("--all", "--no-pager", f"--property={_PROPERTIES}")
+        command = [program, "show", *options, "--", "*.service", _STARTED, _STOPPING]
         try:
             done = subprocess.run(  # noqa: S603 - absolute path, fixed arguments
                 command,
@@ -181,7 +242,7 @@ def _join(
 ) -> tuple[dict[str, DaemonItem], set[bytes]]:
     running = {service.name: service for service in loaded if not service.transient and service.load != "not-found"}
     items: dict[str, DaemonItem] = {}
-    unsettled: set[bytes] = set()
+    pending: set[bytes] = set()
     by_name = {unit.name: unit for unit in units}
     for unit in units:
         if unit.state == "transient":
@@ -195,9 +256,9 @@ def _join(
     for name, service in running.items():
         if name not in items and (owner := _template(name, by_name)) is not None:
             items[name] = _item(owner, name, service)
-        if name in items and service.state() in _PENDING:
-            unsettled.add(items[name].key())
-    return items, unsettled
+        if name in items and service.pending:
+            pending.add(items[name].key())
+    return items, pending
 
 
 def _template(name: str, units: dict[str, UnitFile]) -> UnitFile | None:
