@@ -127,3 +127,33 @@ def test_an_older_state_database_begins_a_new_epoch_without_false_changes(machin
     assert inventory(machine) == ["/srv/tree/added", "/srv/tree/edited", "/srv/tree/kept"]
     (machine.real_tree / "kept").write_text("kept no more")
     eventually(lambda: told(machine) == sorted([*expected, ("Modified", "kept")]), what="changes are told again")
+
+
+def test_a_rewound_server_says_what_it_lost_and_takes_the_inventory_again(machine: Machine) -> None:
+    for name in ("kept", "edited", "removed"):
+        (machine.real_tree / name).write_text(name)
+    machine.begin()
+    machine.looked()
+    (machine.real_tree / "before").write_text("before")
+    eventually(lambda: told(machine) == [("Added", "before")], what="the change before the backup")
+    (backup,) = json.loads(machine.command("backup", "earlier", "--json").stdout)
+    shutil.copytree(backup["path"], machine.folder / "earlier")
+    (machine.real_tree / "edited").write_text("edited again")
+    (machine.real_tree / "removed").unlink()
+    eventually(lambda: len(told(machine)) == 3, what="the changes that will be lost")
+    eventually(machine._delivered, what="everything was delivered")
+    machine.kill("server")
+    machine.close_client()
+    shutil.rmtree(machine.data / "server")
+    machine.command("restore", str(machine.folder / "earlier"))
+    machine.launch("server")
+    eventually(machine._answers, seconds=90, what="the restored server answers")
+    assert told(machine) == [("Added", "before")]
+    (machine.real_tree / "after").write_text("after")
+    eventually(lambda: ("Added", "after") in told(machine), what="the machine goes on")
+    assert told(machine) == [("Added", "after"), ("Added", "before")]
+    gaps = [r for r in machine.health() if r["Reason"] == "Gap" and r["Stream"] == "CONFIG_CHANGE_BLOB_V2"]
+    assert [(r["FirstSequence"], r["LastSequence"], r["LostRecords"]) for r in gaps] == [(2, 3, 2)]
+    expected = [f"/srv/tree/{name}" for name in ("after", "before", "edited", "kept")]
+    eventually(lambda: inventory(machine) == expected, what="the inventory is right again")
+    assert "NewEpoch" not in reasons(machine), "the machine's own state was never in doubt"

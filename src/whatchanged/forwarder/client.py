@@ -44,16 +44,9 @@ class ServerClient:
         Raises CredentialError after a final word (nothing is asked from then on), ServerError if there is no answer.
         """
         identity = self.identity()
-        answer = self._send(
-            identity, identity.pending_credential or identity.credential, method, path, timeout, arguments
-        )
-        if answer.status_code == 401 and identity.pending_credential and error_of(answer)[0] == "InvalidCredential":
-            # The server never knew the pending one, or forgot it: the old one still counts.
-            answer = self._send(identity, identity.credential, method, path, timeout, arguments)
-            if answer.status_code != 401:
-                self._keeper.change(identity, msgspec.structs.replace(identity, pending_credential=""))
-        elif identity.pending_credential and answer.status_code < 400:
-            self._keeper.change(identity, _promoted(identity))
+        answer, credential = self._ask(identity, method, path, timeout, arguments)
+        if answer.status_code < 400 and (settled := identity.settled_on(credential)) != identity:
+            self._keeper.change(identity, settled)
         if answer.status_code in (401, 403):
             code, message = error_of(answer)
             if code in FINAL_CODES:
@@ -85,6 +78,17 @@ class ServerClient:
             raise ServerError("the server gives a credential that is not understood") from error
         self._keeper.change(identity, msgspec.structs.replace(identity, pending_credential=fresh))
 
+    def _ask(
+        self, identity: Identity, method: str, path: str, timeout: float, arguments: dict[str, Any]
+    ) -> tuple[httpx.Response, str]:
+        """Return the answer, and the credential that it was given to: the first that the server knows."""
+        *others, last = identity.credentials
+        for credential in others:
+            answer = self._send(identity, credential, method, path, timeout, arguments)
+            if answer.status_code != 401 or error_of(answer)[0] != "InvalidCredential":
+                return answer, credential
+        return self._send(identity, last, method, path, timeout, arguments), last
+
     def _send(
         self, identity: Identity, credential: str, method: str, path: str, timeout: float, arguments: dict[str, Any]
     ) -> httpx.Response:
@@ -111,9 +115,3 @@ class ServerClient:
                 self._client = httpx.Client(verify=context, proxy=self._settings.proxy, follow_redirects=False)
                 self._for = wanted
             return self._client
-
-
-def _promoted(identity: Identity) -> Identity:
-    return msgspec.structs.replace(
-        identity, credential=identity.pending_credential, pending_credential="", credential_time=time.time()
-    )

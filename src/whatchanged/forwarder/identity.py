@@ -28,7 +28,11 @@ FINAL_CODES = frozenset({"InvalidCredential", "MachineRevoked", "MachineCloned"}
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What enrolment gave; `pending_credential` is a newer one that the server has not seen in use yet."""
+    """What enrolment gave.
+
+    `pending_credential` is a newer one that the server has not seen in use yet; `previous_credential` the one before,
+    which a server knows that was restored from a backup older than the last rotation.
+    """
 
     server: str
     machine_id: str
@@ -40,9 +44,33 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     credential_time: float
     pending_credential: str = ""
     ca_path: str = ""
+    previous_credential: str = ""
 
     def __repr__(self) -> str:  # a credential must not reach a log by way of a traceback
         return f"Identity(server={self.server!r}, machine_id={self.machine_id!r})"
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """Return what may be accepted, in the order in which to try."""
+        known = (self.pending_credential, self.credential, self.previous_credential)
+        return tuple(credential for credential in known if credential)
+
+    def settled_on(self, credential: str) -> Identity:
+        """Return the identity after the server took `credential`, one of `credentials`."""
+        if credential == self.credential:
+            return msgspec.structs.replace(self, pending_credential="")
+        if credential == self.pending_credential:
+            return msgspec.structs.replace(
+                self,
+                credential=credential,
+                credential_time=time.time(),
+                pending_credential="",
+                previous_credential=self.credential,
+            )
+        # An old one that may have leaked meanwhile: a new one is due at once.
+        return msgspec.structs.replace(
+            self, credential=credential, credential_time=0.0, pending_credential="", previous_credential=""
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -152,6 +152,11 @@ def test_rotation_keeps_the_old_credential_until_the_new_one_was_taken(authority
     rotated = identity.load(data)
     assert rotated is not None
     assert (rotated.credential, rotated.pending_credential) == ("wcm1.m.two", "")
+    authority.takes = "wcm1.m.one"  # restored from a backup that is older than the rotation
+    assert client.request("GET", "/x").status_code == 200
+    rewound = identity.load(data)
+    assert rewound is not None
+    assert (rewound.credentials, rewound.credential_time) == (("wcm1.m.one",), 0.0)
     client.close()
 
 
