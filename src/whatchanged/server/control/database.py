@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext, MigrationStep
+from alembic.script import Script
+from alembic.script.revision import RevisionError, RevisionMap
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from whatchanged.errors import SettingsError, StateError, StorageFull
+from whatchanged.server.control.migrations import STEPS
 
 __all__ = ["Database"]
 
@@ -70,17 +72,28 @@ class Database:
         self._engine.dispose()
 
     def _migrate(self) -> None:
-        config = Config()
-        config.set_main_option("script_location", "whatchanged.server.control:migrations")
         try:
             with self.write() as connection:
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-        except CommandError as error:
+                context = MigrationContext.configure(connection, opts={"fn": _steps_from, "transactional_ddl": True})
+                with context.begin_transaction(), Operations.context(context):
+                    context.run_migrations()
+        except RevisionError as error:
             raise StateError(
                 f"the control plane's database is not one of this version: {error}",
                 hint="it was made by a newer version, or is not ours; install that version or restore a backup",
             ) from error
+
+
+def _steps_from(revision: tuple[str, ...], _context: MigrationContext) -> list[MigrationStep]:
+    """Return the steps from `revision` to the newest.
+
+    As Alembic's ScriptDirectory does it, but of imported modules: it opens files by their real path, which an account
+    that runs the program through descriptors (`cli.privileges`) cannot reach.
+    """
+    scripts = {step.revision: Script(step, step.revision, step.__name__) for step in STEPS}
+    revisions = RevisionMap(scripts.values)
+    way = [found.revision for found in revisions.iterate_revisions("heads", revision, implicit_base=True)]
+    return [MigrationStep.upgrade_from_script(revisions, scripts[step]) for step in reversed(way)]
 
 
 def _sqlite_path(dsn: str) -> str | None:

@@ -1,1 +1,9 @@
-"""Migrations of the control plane, run at start by `database.migrate`."""
+"""The migrations of the control plane: Alembic's steps, each a module; a new one goes to the end of `STEPS`."""
+
+from __future__ import annotations
+
+from whatchanged.server.control.migrations.versions import v0001_first
+
+__all__ = ["STEPS"]
+
+STEPS = (v0001_first,)
