@@ -194,8 +194,11 @@ class Installation:
         return self.changes()
 
     def _delivered(self) -> bool:
-        status = json.loads(self.command("status", "--json").stdout)
-        return not any(row.get("Waiting") for row in status)
+        """Whether neither tracker nor forwarder has a record left."""
+        said = {(r["Component"], r["Name"]): r["Value"] for r in json.loads(self.command("status", "--json").stdout)
+                if "Name" in r and "Value" in r}  # fmt: skip
+        waiting = [v for (who, name), v in said.items() if name.startswith("outbox.rows.") or name.endswith(".rows")]
+        return ("Forwarder", "connected") in said and not any(waiting)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Stop it and return the exit code."""

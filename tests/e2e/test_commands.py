@@ -97,10 +97,13 @@ def test_machines_and_status(live: Installation) -> None:
     (machine,) = rows(live, "machines")
     assert machine["id"] in ask(live, "machines")
     status = rows(live, "status")
-    assert {row["Component"] for row in status} >= {"Tracker", "Server"} or "Tracker" in {
-        row["Component"] for row in status
-    }
-    assert "Collected" in ask(live, "status")
+    said = {(row["Component"], row["Name"]): row["Value"] for row in status if "Value" in row}
+    assert said["Tracker", "configuration.kinds"] == ["Daemons", "Files", "Software"]
+    assert said["Forwarder", "connected"] is True
+    assert "Collected" in {row.get("Reason") for row in status}
+    shown = ask(live, "status")
+    assert "0 records wait" in shown
+    assert "Collected" in shown
 
 
 def test_scan_why_and_collect(live: Installation) -> None:

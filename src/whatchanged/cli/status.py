@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import json
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from whatchanged.cli.connection import connect
 from whatchanged.cli.options import Values, add_settings, load_values
 from whatchanged.cli.output import Output
 from whatchanged.cli.tracker_control import ask
-from whatchanged.errors import OperationError
+from whatchanged.errors import OperationError, StateError
 
 NAME = "status"
-SUMMARY = "How the tracking fares: the tracker of this machine, and the server's health records"
+SUMMARY = "How the tracking fares: tracker and forwarder of this machine, and the server's health records"
 
-_HEALTH = ("TimeGenerated", "Computer", "Component", "Kind", "Status", "Reason", "Detail")
+_HEALTH = ("TimeGenerated", "Computer", "Component", "Kind", "Status", "Reason", "Records", "Detail")
+_RUNS = ("Kind", "Job", "Status", "Started", "Items", "ItemsSeen", "Changes", "DurationMs", "NextInSeconds", "Detail")
+_RECORDS = 100
+_LARGEST = 1024 * 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,50 +30,117 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Write what the tracker says, then health records. Fails when neither answers."""
+    """Write what the agents say, then health records. Fails when nobody answers."""
     values = load_values(arguments)
     problems: list[OperationError] = []
-    rows: list[dict[str, Any]] = []
+    tracker: Mapping[str, Any] = {}
+    forwarder: Mapping[str, Any] = {}
+    health: list[dict[str, Any]] = []
     if not values["url"]:
         try:
-            rows += _flat(ask(values, "status"))
+            tracker = ask(values, "status")
+            forwarder = _forwarder(values)
         except OperationError as error:
             problems.append(error)
-    health: list[dict[str, Any]] = []
     try:
         health = _health(values, arguments.machine)
     except OperationError as error:
         problems.append(error)
     if output.as_json:
-        output.rows([*rows, *health])
+        output.rows([*_flat("Tracker", tracker), *_flat("Forwarder", forwarder), *health])
     else:
-        if rows:
-            output.rows(rows)
-        if health:
-            output.line("")
-            output.rows(health, _HEALTH)
+        _show(output, tracker, forwarder, health)
     for problem in problems:
         output.error(str(problem), hint=problem.hint)
-    return 0 if rows or health else 1
+    return 0 if tracker or health else 1
+
+
+def _forwarder(values: Values) -> Mapping[str, Any]:
+    """Return what the forwarder wrote down last; nothing if there is none, or it is not for our eyes."""
+    path = os.path.join(values.data.forwarder, "status.json")
+    try:
+        with open(path, "rb") as stream:
+            found = json.loads(stream.read(_LARGEST))
+    except OSError:
+        return {}
+    except ValueError as error:
+        raise StateError(f"{path} is damaged: {error}", hint="the forwarder writes it anew") from error
+    return found if isinstance(found, Mapping) else {}
 
 
 def _health(values: Values, machine: str | None) -> list[dict[str, Any]]:
     with connect(values) as server:
-        return list(server.pages("/api/v1/health", {"machine": machine}, 20))
+        return list(server.pages("/api/v1/health", {"machine": machine}, _RECORDS))
 
 
-def _flat(result: object, prefix: str = "") -> list[dict[str, Any]]:
+# For people
+
+
+def _show(
+    output: Output, tracker: Mapping[str, Any], forwarder: Mapping[str, Any], health: list[dict[str, Any]]
+) -> None:
+    said = [*_of_tracker(tracker), *_of_forwarder(forwarder)]
+    if said:
+        output.rows([{"Component": who, "Name": name, "Value": value} for who, name, value in said])
+    if runs := tracker.get("runs"):
+        due, items = tracker["next"], tracker["items"]
+        output.line("")
+        output.rows([{**r, "Items": items[r["Kind"]], "NextInSeconds": _rounded(due[r["Kind"]])} for r in runs], _RUNS)
+    if health:
+        output.line("")
+        output.rows(_grouped(health), _HEALTH)
+
+
+def _of_tracker(told: Mapping[str, Any]) -> Iterable[tuple[str, str, object]]:
+    if not told:
+        return
+    configuration, outbox = told["configuration"], told["outbox"]
+    yield "Tracker", "version", told["version"]
+    kinds = ", ".join(configuration["kinds"]) or "nothing: no rule asks for anything"
+    yield "Tracker", "looks at", f"{kinds} ({len(configuration['rules'])} file rules)"
+    if configuration["error"]:
+        yield "Tracker", "configuration", configuration["error"]
+    waiting = sum(outbox["rows"].values())
+    full = ", full: the state stands still" if outbox["full"] else ""
+    yield "Tracker", "outbox", f"{waiting} records wait ({outbox['bytes']} of {outbox['quotaBytes']} bytes){full}"
+    if outbox["error"]:
+        yield "Tracker", "pipe", outbox["error"]
+
+
+def _of_forwarder(told: Mapping[str, Any]) -> Iterable[tuple[str, str, object]]:
+    if not told:
+        return
+    reached = "answers" if told.get("connected") else f"does not answer: {told.get('lastError', '')}"
+    if told.get("refused"):
+        reached = f"refuses this machine ({told['refused']}): enrol it anew"
+    yield "Forwarder", "server", f"{told.get('server')} {reached}" if told.get("enrolled") else "not enrolled"
+    waiting = sum(stream["rows"] for stream in told.get("streams", {}).values())
+    yield "Forwarder", "store", f"{waiting} records wait"
+
+
+def _grouped(health: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the newest record of each kind of news, with how many there are like it."""
+    groups: dict[tuple[object, ...], dict[str, Any]] = {}
+    for record in health:
+        key = tuple(record.get(name) for name in ("Computer", "Component", "Kind", "Status", "Reason"))
+        group = groups.setdefault(key, {**record, "Records": 0})
+        group["Records"] += 1
+    return list(groups.values())
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
+# For programs
+
+
+def _flat(component: str, value: object, name: str = "") -> list[dict[str, Any]]:
     """Return nested facts as rows of Component, Name, Value."""
-    if not isinstance(result, Mapping):
-        return [{"Component": "Tracker", "Name": prefix, "Value": result}]
-    rows: list[dict[str, Any]] = []
-    for name, value in result.items():
-        full = f"{prefix}.{name}" if prefix else str(name)
-        rows += _flat(value, full) if isinstance(value, Mapping) else _flat_value(full, value)
-    return rows
-
-
-def _flat_value(name: str, value: object) -> list[dict[str, Any]]:
-    if isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
-        return [row for index, entry in enumerate(value) for row in _flat(entry, f"{name}.{index}")]
-    return [{"Component": "Tracker", "Name": name, "Value": value}]
+    if isinstance(value, Mapping):
+        entries = [(str(key), inner) for key, inner in value.items()]
+    elif isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
+        entries = [(str(index), entry) for index, entry in enumerate(value)]
+    else:
+        return [{"Component": component, "Name": name, "Value": value}]
+    return [row for key, inner in entries for row in _flat(component, inner, f"{name}.{key}" if name else key)]
