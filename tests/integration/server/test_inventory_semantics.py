@@ -113,6 +113,21 @@ def test_a_wrong_checksum_asks_for_everything_again(machine: Any, storage: Stora
     assert set(paths(storage, machine)) == {"/a", "/b"}
 
 
+def test_what_followed_a_confirmation_is_checked_by_the_next(machine: Any, events: Any) -> None:
+    """The same checksum as before says nothing when a record came in between and its opposite was lost."""
+    a = item("/a")
+    gone = {"_Record": "Tombstone", "ConfigDataType": "Files", "FileSystemPath": "/a", "Reason": "Removed"}
+
+    async def run() -> None:
+        records = [SNAPSHOT, a, confirmation([a]), gone]
+        await machine.send(DATA, *(machine.record(DATA, n, **record) for n, record in enumerate(records, 1)))
+        await machine.send(DATA, machine.record(DATA, 6, **confirmation([a])))  # 5 added it again and never came
+
+    asyncio.run(run())
+    machine.settle()
+    assert events.resyncs == [(machine.identity.machine_id, Kind.FILES)]
+
+
 def test_names_that_are_no_text_keep_their_identity(machine: Any, storage: Storage, events: Any) -> None:
     first = item("/\ufffd", PathBytes=base64.b64encode(b"/\xff").decode(), DateModified="1601-01-01T00:00:00.0000000Z")
     second = item("/\ufffd", PathBytes=base64.b64encode(b"/\xfe").decode())

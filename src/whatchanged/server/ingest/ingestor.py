@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -155,6 +156,8 @@ class Ingestor:
 
     def _submit(self, upload: Upload) -> Future[Stored]:
         submission = _Submission(upload)
+        # Whoever waits may be cancelled; the commit thread must be able to answer all the same.
+        submission.answer.set_running_or_notify_cancel()
         with self._lock:
             if self._closed:
                 raise StorageFull("the server is stopping", hint="try again later")
@@ -222,8 +225,13 @@ class Ingestor:
         for submission in submissions:
             try:
                 decision = self._marks.decide(submission.upload, self._digests)
-            except OperationError as error:
+            except RecordError as error:
                 submission.answer.set_exception(error)
+                continue
+            except OperationError as error:
+                # Also where a bound was hit: the body is good, and a final answer would make the machine drop it.
+                problem = StorageFull(f"the stored rows cannot be read: {error}", hint="try again later")
+                submission.answer.set_exception(problem)
                 continue
             group.members.append((submission, decision))
             self._add(group, submission.upload, decision)
@@ -269,10 +277,8 @@ class Ingestor:
 
     def _health(self, upload: Upload, decision: Decision) -> list[HealthRecord]:
         records = [_gap(upload.stream, missing) for missing in decision.missing]
-        if decision.forked:
-            records.append(_fork(upload.stream, decision.forked))
-        if decision.late:
-            records.append(_filled(upload.stream, decision.late))
+        records += [_fork(upload.stream, rows) for rows in _by_epoch(decision.forked)]
+        records += [_filled(upload.stream, rows) for rows in _by_epoch(decision.late)]
         if skew := self._skewed(upload):
             records.append(skew)
         return records
@@ -324,6 +330,8 @@ class Ingestor:
             # Of a repeated body nothing is checked: the state has moved on since.
             if any(row.sequence == confirmed.sequence and row.epoch == confirmed.epoch for row in decision.rows):
                 self._verify(machine, confirmed, decision.orders[confirmed.epoch])
+        for kind in upload.unconfirmed:
+            self._verified.pop((machine.machine_id, kind), None)
 
     def _verify(self, machine: MachineIdentity, confirmed: Confirmed, order: int) -> None:
         key = (machine.machine_id, confirmed.kind)
@@ -384,6 +392,14 @@ def _fail(submissions: list[_Submission], error: OperationError) -> None:
 def _health_line(machine: MachineIdentity, record: HealthRecord) -> bytes:
     columns = {**record.columns(), "Computer": machine.name}
     return msgspec.json.encode(columns)[:-1] + identity_json(machine, DataType.TRACKING_HEALTH) + b"}"
+
+
+def _by_epoch(rows: list[NumberedRow]) -> Iterable[list[NumberedRow]]:
+    """Return the rows of each epoch: a health record speaks of one, and is read for its watermark."""
+    epochs: dict[str, list[NumberedRow]] = {}
+    for row in rows:
+        epochs.setdefault(row.epoch, []).append(row)
+    return epochs.values()
 
 
 def _gap(stream: DataType, missing: Missing) -> HealthRecord:
