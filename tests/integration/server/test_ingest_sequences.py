@@ -4,7 +4,9 @@ import asyncio
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -205,22 +207,50 @@ def test_what_was_acknowledged_survives_kill_nine(tmp_path: Path) -> None:
     assert duplicates == 1
 
 
-def test_a_group_that_was_stored_in_part_is_not_told_twice(machine: Any, storage: Storage) -> None:
-    """Gap records are on disk, the rows are not: the upload that comes again adds the rows only."""
-
-    async def refused() -> None:
-        with pytest.raises(StorageFull):
-            await machine.changes(3)
-
-    # A real refusal by the engine, of one table only.
+@contextmanager
+def closed(storage: Storage) -> Iterator[None]:
+    """A real refusal by the engine, of one table only: gap records are stored, the rows are not."""
     storage._command("ALTER TABLE ConfigurationChange ADD CONSTRAINT closed CHECK 0", None)
     try:
-        asyncio.run(refused())
+        yield
     finally:
         storage._command("ALTER TABLE ConfigurationChange DROP CONSTRAINT closed", None)
+
+
+def gap(machine: Any, first: int, last: int) -> dict[str, Any]:
+    count = last - first + 1
+    return Eviction(stream=CHANGES, epoch=machine.epoch, first=first, last=last, count=count, reason="quota").fields()
+
+
+def gaps(storage: Storage, machine: Any) -> list[tuple[int, int, int]]:
+    found = [(g["FirstSequence"], g["LastSequence"], g["LostRecords"]) for g in health(storage, machine, "Gap")]
+    return sorted(found)
+
+
+def test_a_group_that_was_stored_in_part_is_not_told_twice(machine: Any, storage: Storage) -> None:
+    """Gap records are on disk, the rows are not: the upload that comes again adds the rows only."""
+    with closed(storage), pytest.raises(StorageFull):
+        asyncio.run(machine.changes(3))
     assert asyncio.run(machine.changes(3)) == Stored(1, 0)
     assert sequences(storage, machine) == [3]
-    assert [(g["FirstSequence"], g["LastSequence"]) for g in health(storage, machine, "Gap")] == [(1, 2)]
+    assert gaps(storage, machine) == [(1, 2, 2)]
+
+
+def test_rows_before_a_stored_gap_that_are_dropped_in_the_end_are_reported(machine: Any, storage: Storage) -> None:
+    """The disk was full when the rows should have followed their gap records, and then the machine's store was."""
+
+    async def first() -> list[Stored]:
+        await machine.changes(1, 2)
+        with closed(storage), pytest.raises(StorageFull):
+            rows = [machine.record(CHANGES, n, Size=1) for n in (3, 4, 8, 12)]
+            await machine.send(CHANGES, *rows[:2], gap(machine, 5, 7), rows[2], rows[3])
+        last = machine.record(CHANGES, 13, Size=1)
+        sent = [gap(machine, 2, 12), last]
+        return [await machine.send(CHANGES, *sent), await machine.send(CHANGES, *sent)]
+
+    assert asyncio.run(first()) == [Stored(1, 0), Stored(0, 2)]
+    assert sequences(storage, machine) == [1, 2, 13]
+    assert gaps(storage, machine) == [(3, 4, 2), (5, 7, 3), (8, 8, 1), (9, 11, 3), (12, 12, 1)]
 
 
 def test_rows_that_fill_holes_of_several_epochs_speak_of_their_own(machine: Any, storage: Storage) -> None:

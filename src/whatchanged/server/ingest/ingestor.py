@@ -28,6 +28,7 @@ from whatchanged.records.times import now_ns, time_text
 from whatchanged.server.identity import MachineIdentity
 from whatchanged.server.ingest.prepare import Confirmed, NumberedRow, Upload, identity_json, prepare
 from whatchanged.server.ingest.sequences import Decision, Missing, Watermarks
+from whatchanged.server.ingest.stored import StoredRows
 from whatchanged.server.storage import CHECKSUM_SQL, Storage, physical_table
 
 __all__ = ["IngestEvents", "Ingestor", "Stored"]
@@ -98,6 +99,7 @@ class Ingestor:
 
     def __init__(self, storage: Storage, events: IngestEvents, *, validators: int = 2) -> None:
         self._storage = storage
+        self._stored = StoredRows(storage)
         self._events = events
         self._marks = Watermarks(storage.watermarks())
         self._doubtful = False
@@ -224,7 +226,7 @@ class Ingestor:
             return
         for submission in submissions:
             try:
-                decision = self._marks.decide(submission.upload, self._digests)
+                decision = self._marks.decide(submission.upload, self._stored)
             except RecordError as error:
                 submission.answer.set_exception(error)
                 continue
@@ -365,16 +367,6 @@ class Ingestor:
             )
             self._storage.insert("TrackingHealth", _health_line(machine, record))
         self._events.request_resync(machine.machine_id, Kind(confirmed.kind))
-
-    def _digests(self, machine: str, stream: DataType, epoch: str, first: int, last: int) -> dict[int, set[str]]:
-        rows = self._storage.query(
-            "SELECT _Sequence AS sequence, groupUniqArray(_Digest) AS digests "  # noqa: S608 - a name of ours
-            f"FROM {physical_table(stream)} WHERE SourceComputerId = {{machine:String}} "
-            "AND _Stream = {stream:String} AND _Epoch = {epoch:String} "
-            "AND _Sequence BETWEEN {first:UInt64} AND {last:UInt64} GROUP BY _Sequence",
-            {"machine": machine, "stream": stream.value, "epoch": epoch, "first": first, "last": last},
-        )
-        return {int(row["sequence"]): set(row["digests"]) for row in rows}
 
 
 def _finish(row: NumberedRow, decision: Decision, *, inventory: bool, change_id: str = "") -> bytes:
