@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from whatchanged.errors import RecordError
 from whatchanged.records.items import Kind
 from whatchanged.records.keys import checksum, item_digest, row_key
 from whatchanged.records.streams import DataType
+from whatchanged.records.times import parse_time
 from whatchanged.server.query import ChangeFilter, InventoryFilter, Reader
 from whatchanged.server.storage import Storage, backup
 
@@ -156,6 +159,51 @@ def test_retention_never_drops_current_state_nor_watermarks(machine: Any, storag
     assert marks == {"CONFIG_DATA_BLOB_V2": 7, "CONFIG_CHANGE_BLOB_V2": 3}
     send(machine, 8, confirmation([item("/a", Size=2)]))
     assert events.resyncs == []
+
+
+def test_a_record_that_comes_late_does_not_rise_after_retention(machine: Any, storage: Storage) -> None:
+    """The tombstone is older than the cutoff, the item that it ended filled its hole after it."""
+    gone = {"_Record": "Tombstone", "ConfigDataType": "Files", "FileSystemPath": "/late", "Reason": "Removed"}
+    send(machine, 3, gone)
+    old = storage.query(
+        "SELECT max(IngestedAt) AS at FROM InventoryRecord WHERE SourceComputerId = {m:String}",
+        {"m": machine.identity.machine_id},
+    )[0]["at"]
+    send(machine, 2, item("/late"))
+    assert paths(storage, machine) == {}
+    moment = datetime.fromtimestamp(parse_time(old) / 10**9 + 0.001, UTC)
+    storage.retain({"ConfigurationData": 1}, now=moment + timedelta(days=1))
+    assert paths(storage, machine) == {}
+
+
+def test_a_machine_is_found_by_its_id_in_any_case(machine: Any, storage: Storage) -> None:
+    send(machine, 1, item("/a"))
+    asyncio.run(machine.changes(1))
+
+    async def run() -> None:
+        reader = Reader(storage)
+        upper = machine.identity.machine_id.upper()
+        try:
+            assert len((await reader.inventory(InventoryFilter(machine=upper))).rows) == 1
+            assert len((await reader.changes(ChangeFilter(machine=upper))).rows) == 1
+        finally:
+            reader.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("pattern", ["/etc/[z-a]*", "[!]", "[^]x]", "?" * 30_000, "[a-]", "[[:alpha:]]", "[\\d]*"])
+def test_a_pattern_that_is_none_is_the_callers_mistake(machine: Any, storage: Storage, pattern: str) -> None:
+    async def run() -> None:
+        await machine.changes(1)
+        reader = Reader(storage)
+        try:
+            await reader.changes(ChangeFilter(machine=machine.identity.machine_id, path=pattern))
+        finally:
+            reader.close()
+
+    with suppress(RecordError):
+        asyncio.run(run())
 
 
 def test_paging_neither_loses_nor_repeats_while_rows_are_added(machine: Any, storage: Storage) -> None:

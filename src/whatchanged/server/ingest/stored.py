@@ -31,8 +31,8 @@ class StoredRows:
             "(ORDER BY begin, end ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached FROM ("
             f"SELECT _Sequence AS begin, _Sequence AS end FROM {physical_table(stream)} WHERE {_RANGE} "
             "UNION ALL SELECT toUInt64(assumeNotNull(FirstSequence)), toUInt64(assumeNotNull(LastSequence)) "
-            "FROM TrackingHealth WHERE SourceComputerId = {machine:String} AND Stream = {stream:String} AND Epoch = {epoch:String} "
-            "AND Component = 'Server' AND Reason = 'Gap' AND Status = 'Error' "
+            "FROM TrackingHealth WHERE SourceComputerId = {machine:String} AND Stream = {stream:String} "
+            "AND Epoch = {epoch:String} AND Component = 'Server' AND Reason = 'Gap' AND Status = 'Error' "
             "AND LastSequence >= {first:UInt64} AND FirstSequence <= {last:UInt64} "
             "UNION ALL SELECT toUInt64(arrayJoin([{first:UInt64} - 1, {last:UInt64} + 1])) AS x, x)"
             ") WHERE reached >= {first:UInt64} - 1 AND begin > reached + 1 ORDER BY first",

@@ -21,7 +21,7 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from whatchanged.errors import LimitExceeded, OperationError, StateError, StorageFull
+from whatchanged.errors import LimitExceeded, OperationError, RecordError, StateError, StorageFull
 from whatchanged.server.storage.inventory import retention_statements
 from whatchanged.server.storage.schema import DATA_TABLES, MIGRATIONS
 
@@ -51,6 +51,8 @@ _WRITE_SETTINGS: dict[str, Any] = {
 }
 # TIMEOUT_EXCEEDED, TOO_MANY_ROWS, MEMORY_LIMIT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES
 _LIMIT_CODES = ("Code: 159.", "Code: 158.", "Code: 241.", "Code: 396.", "Code: 307.")
+_NO_PATTERN = "Code: 427."
+"""CANNOT_COMPILE_REGEXP: all expressions come from patterns that people write, such as `[z-a]`."""
 _decode_rows = msgspec.json.Decoder(dict[str, Any]).decode_lines
 
 
@@ -115,7 +117,8 @@ class Storage:
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Return the rows of a SELECT; values only through `{name:Type}` parameters. Read-only and bounded.
 
-        Times are text in ISO 8601 with `Z`. Raises LimitExceeded when a bound was hit, else StateError.
+        Times are text in ISO 8601 with `Z`. Raises LimitExceeded when a bound was hit, RecordError for
+        a pattern that is none, else StateError.
         """
         with self._borrow() as client:
             try:
@@ -300,6 +303,8 @@ def _watermark_sql() -> str:
 
 def _query_error(error: ClickHouseError) -> OperationError:
     message = _first_line(error)
+    if _NO_PATTERN in message:
+        return RecordError("not a pattern")
     if any(code in message for code in _LIMIT_CODES):
         return LimitExceeded(f"the query is too large: {message}", hint="narrow the time range or the filter")
     return StateError(f"the telemetry database refused a query: {message}")
