@@ -31,7 +31,7 @@ from whatchanged.server.ingest.sequences import Decision, Missing, Watermarks
 from whatchanged.server.ingest.stored import StoredRows
 from whatchanged.server.storage import CHECKSUM_SQL, Storage, physical_table
 
-__all__ = ["IngestEvents", "Ingestor", "Stored"]
+__all__ = ["IngestEvents", "Ingestor", "Stored", "health_line"]
 
 _log = logging.getLogger(__name__)
 
@@ -275,7 +275,7 @@ class Ingestor:
             lines.append(_finish(row, decision, inventory=inventory, change_id=change_id))
         if not lines:
             del group.lines[physical_table(upload.stream)]
-        group.health += [_health_line(upload.machine, record) for record in self._health(upload, decision)]
+        group.health += [health_line(upload.machine, record) for record in self._health(upload, decision)]
 
     def _health(self, upload: Upload, decision: Decision) -> list[HealthRecord]:
         records = [_gap(upload.stream, missing) for missing in decision.missing]
@@ -365,7 +365,7 @@ class Ingestor:
                 kind=confirmed.kind,
                 detail=detail,
             )
-            self._storage.insert("TrackingHealth", _health_line(machine, record))
+            self._storage.insert("TrackingHealth", health_line(machine, record))
         self._events.request_resync(machine.machine_id, Kind(confirmed.kind))
 
 
@@ -381,7 +381,8 @@ def _fail(submissions: list[_Submission], error: OperationError) -> None:
             submission.answer.set_exception(error)
 
 
-def _health_line(machine: MachineIdentity, record: HealthRecord) -> bytes:
+def health_line(machine: MachineIdentity, record: HealthRecord) -> bytes:
+    """Return the row of TrackingHealth that the server writes about a machine."""
     columns = {**record.columns(), "Computer": machine.name}
     return msgspec.json.encode(columns)[:-1] + identity_json(machine, DataType.TRACKING_HEALTH) + b"}"
 
