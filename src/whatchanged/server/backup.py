@@ -27,6 +27,8 @@ KEY_FILES = ("local.token", "ingestion.key", "tls/ca.key", "tls/ca.pem")
 
 def back_up(control: Control, storage: Storage, server_folder: str, backups: str, name: str, actor: str) -> str:
     """Write a backup into the folder `name` below `backups` and return its path; refuses any other place."""
+    if not storage.embedded or control.database.path is None:
+        raise conflict("a part of this server lives in a database server; back that up with its own tools")
     target = _target(backups, name or time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
     if os.path.lexists(target):
         raise conflict(f"{target} exists already", "path")
@@ -53,14 +55,17 @@ def restore(data: DataFolder, backup: str) -> None:
         raise StateError(f"{backup} is no whole backup", hint="it holds control.db, telemetry and keys")
     if os.path.isdir(data.server) and os.listdir(data.server):
         raise StateError(f"{data.server} is not empty", hint="move it away first")
-    os.makedirs(data.server, mode=0o700, exist_ok=True)
+    # Under another name until it is whole: a server must not start on half of it and make the rest anew.
+    draft = f"{data.server}.restoring"
     try:
-        _copy_private(os.path.join(backup, "keys"), data.server, KEY_FILES)
-        telemetry.restore(os.path.join(backup, "telemetry"), os.path.join(data.server, "telemetry"))
-        # Last, because a server without it is not a restored one.
-        _copy_private(backup, data.server, ("control.db",))
+        shutil.rmtree(draft, ignore_errors=True)
+        os.makedirs(draft, mode=0o700)
+        _copy_private(os.path.join(backup, "keys"), draft, KEY_FILES)
+        telemetry.restore(os.path.join(backup, "telemetry"), os.path.join(draft, "telemetry"))
+        _copy_private(backup, draft, ("control.db",))
+        os.rename(draft, data.server)  # also onto an empty folder
     except OSError as error:
-        raise StateError(f"cannot restore {backup}: {error}", hint=f"empty {data.server} and try again") from error
+        raise StateError(f"cannot restore {backup}: {error}") from error
 
 
 def _target(backups: str, name: str) -> str:

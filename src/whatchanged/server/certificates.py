@@ -64,18 +64,22 @@ class Authority:
     def server_files(self, hosts: Sequence[str]) -> TlsFiles:
         """Return a certificate for `hosts` (names and addresses), made anew when it is time."""
         files = TlsFiles(os.path.join(self._folder, "server.pem"), os.path.join(self._folder, "server.key"))
-        if not self._current(files.certificate, hosts):
+        if not self._current(files, hosts):
             self._issue(files, hosts)
         return files
 
-    def _current(self, path: str, hosts: Sequence[str]) -> bool:
+    def _current(self, files: TlsFiles, hosts: Sequence[str]) -> bool:
         try:
-            with open(path, "rb") as stream:
+            with open(files.certificate, "rb") as stream:
                 certificate = x509.load_pem_x509_certificate(stream.read())
+            with open(files.key, "rb") as stream:
+                key = _load_key(stream.read())
             names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             certificate.verify_directly_issued_by(self._certificate)
         except (FileNotFoundError, ValueError, TypeError, x509.ExtensionNotFound, InvalidSignature):
             return False
+        if certificate.public_key() != key.public_key():
+            return False  # the server was killed between writing the one and the other
         left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
         return left > datetime.timedelta(days=_RENEW_DAYS) and set(names) == set(_names(hosts))
 

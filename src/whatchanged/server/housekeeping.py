@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from litestar import Litestar
@@ -14,12 +15,12 @@ from whatchanged.errors import OperationError
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.server.api.context import Context
-from whatchanged.server.certificates import Authority
+from whatchanged.server.certificates import TlsFiles
 
 __all__ = ["Housekeeping", "renewer"]
 
 _LOG = logging.getLogger(__name__)
-_HOUR_NS = 3600 * 10**9
+_HOUR = 3600.0
 
 
 class Housekeeping:
@@ -34,14 +35,13 @@ class Housekeeping:
         retention_days: Mapping[str, int],
         renew: Callable[[], None] | None,
     ) -> None:
-        """`renew` is called hourly to look after the certificate."""
+        """`renew` is called hourly and takes the certificate that is current, also one that others renew."""
         self._context = context
         self._silence_ns = int(silence_seconds * 10**9)
         self._pace = pace_seconds
         self._retention = dict(retention_days)
         self._renew = renew
-        self._started = now_ns()
-        self._hourly_done = now_ns()
+        self._started = self._hourly_done = time.monotonic()
 
     def lifespan(self, _app: Litestar) -> AbstractAsyncContextManager[None]:
         """Run while the application serves."""
@@ -60,52 +60,57 @@ class Housekeeping:
     async def _forever(self) -> None:
         while True:
             await asyncio.sleep(self._pace)
-            try:
-                await self.once()
-            except OperationError as error:
-                _LOG.error("housekeeping failed, will be tried again: %s", error)
-            except Exception:  # noqa: BLE001 - one failed duty must not end all of them for the life of the server
-                _LOG.exception("housekeeping failed")
+            await self.once()
 
     async def once(self) -> None:
-        """Do what is due."""
+        """Do what is due. A duty that fails is logged and comes again; it keeps no other from its turn."""
+        await _attempt("silence", self._watch_contacts)
+        if time.monotonic() - self._hourly_done > _HOUR:
+            self._hourly_done = time.monotonic()
+            if (renew := self._renew) is not None:
+                await _attempt("certificate", lambda: self._context.call(renew))
+            if self._retention:
+                await _attempt("retention", lambda: self._context.call(self._context.storage.retain, self._retention))
+
+    async def _watch_contacts(self) -> None:
         await self._context.call(self._context.control.machines.flush_contacts)
-        await self._report_silence()
-        if now_ns() - self._hourly_done > _HOUR_NS:
-            self._hourly_done = now_ns()
-            await self._hourly()
-
-    async def _hourly(self) -> None:
-        if self._renew is not None:
-            await self._context.call(self._renew)
-        if self._retention:
-            await self._context.call(self._context.storage.retain, self._retention)
-
-    async def _report_silence(self) -> None:
-        now = now_ns()
-        # While the server was away it heard nobody: silence counts from its start.
-        if now - self._started < self._silence_ns:
+        # While the server was away it heard nobody: silence counts from its start, whatever its clock did.
+        if (time.monotonic() - self._started) * 10**9 < self._silence_ns:
             return
+        now = now_ns()
         machines = self._context.control.machines
-        for machine, last in await self._context.call(machines.newly_silent, now - self._silence_ns):
-            record = HealthRecord(
-                component=Component.SERVER,
-                status=HealthStatus.ERROR,
-                reason=HealthReason.SILENT,
-                time_ns=now,
-                window_start_ns=last,
-                window_end_ns=now,
-                detail=f"nothing was heard of this machine since {time_text(last)}",
-            )
-            await self._context.write_health(machine, record)
-            await self._context.call(machines.note_silence, [machine.machine_id])
+        silent = await self._context.call(machines.newly_silent, now - self._silence_ns)
+        if silent:
+            await self._context.write_health([(machine, _silence(last, now)) for machine, last in silent])
+            await self._context.call(machines.note_silence, [machine.machine_id for machine, _ in silent])
 
 
-def renewer(authority: Authority, hosts: list[str], context: ssl.SSLContext) -> Callable[[], None]:
-    """Return a function that renews the certificate; connections made from then on get the new one."""
+async def _attempt(duty: str, work: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await work()
+    except OperationError as error:
+        _LOG.error("housekeeping (%s) failed, will be tried again: %s", duty, error)
+    except Exception:  # noqa: BLE001 - one failed duty must not end all of them for the life of the server
+        _LOG.exception("housekeeping (%s) failed", duty)
+
+
+def _silence(last: int, now: int) -> HealthRecord:
+    return HealthRecord(
+        component=Component.SERVER,
+        status=HealthStatus.ERROR,
+        reason=HealthReason.SILENT,
+        time_ns=now,
+        window_start_ns=last,
+        window_end_ns=now,
+        detail=f"nothing was heard of this machine since {time_text(last)}",
+    )
+
+
+def renewer(current: Callable[[], TlsFiles], context: ssl.SSLContext) -> Callable[[], None]:
+    """Return a function that takes the certificate that is `current`; connections made from then on get it."""
 
     def renew() -> None:
-        files = authority.server_files(hosts)
+        files = current()
         context.load_cert_chain(files.certificate, files.key)
 
     return renew

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import uvicorn
@@ -78,9 +79,9 @@ def run(settings: ServerSettings, stop: threading.Event, ready: Callable[[str], 
     check(settings)
     _make_folder(settings.data.server)
     authority, files = _tls(settings)
-    tls = None if files is None else server_context(files)
+    tls = None if files is None else server_context(files())
     with _bound(settings) as listener, _context(settings, listener, authority, tls) as context:
-        renew = None if tls is None or authority is None else renewer(authority, _names(settings), tls)
+        renew = None if tls is None or files is None else renewer(files, tls)
         housekeeping = Housekeeping(
             context,
             silence_seconds=settings.silence_seconds,
@@ -235,13 +236,14 @@ def _sign_in(control: Control, settings: ServerSettings) -> None:
     control.people.ensure_local(private_file(settings.data.local_token, fresh).decode().strip())
 
 
-def _tls(settings: ServerSettings) -> tuple[Authority | None, TlsFiles | None]:
+def _tls(settings: ServerSettings) -> tuple[Authority | None, Callable[[], TlsFiles] | None]:
+    """Return the server's own authority, and what says which certificate is current; None without."""
     if settings.tls == "off":
         return None, None
-    if isinstance(settings.tls, TlsFiles):
-        return None, settings.tls
+    if isinstance(given := settings.tls, TlsFiles):
+        return None, lambda: given
     authority = Authority(os.path.join(settings.data.server, "tls"))
-    return authority, authority.server_files(_names(settings))
+    return authority, partial(authority.server_files, _names(settings))
 
 
 def _names(settings: ServerSettings) -> list[str]:

@@ -1,4 +1,4 @@
-"""One engine for the whole run: chDB opens one folder a process. Every test takes machines of its own."""
+"""Simulated machines before an ingestor on the shared engine. Every test takes machines of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from whatchanged.records.items import Kind
 from whatchanged.records.streams import DataType
 from whatchanged.server.identity import MachineIdentity
 from whatchanged.server.ingest import Ingestor, Stored
-from whatchanged.server.storage import Storage, open_storage
+from whatchanged.server.storage import Storage
 
 
 @dataclass
@@ -61,12 +61,6 @@ class Machine:
         stream = DataType.CONFIG_CHANGE_V2
         columns = {"ConfigChangeType": "Files", "FileSystemPath": "/etc/hosts"} | columns
         return await self.send(stream, *(self.record(stream, n, **columns) for n in sequences))
-
-
-@pytest.fixture(scope="session")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    with open_storage(tmp_path_factory.mktemp("telemetry") / "db") as opened:
-        yield opened
 
 
 @pytest.fixture

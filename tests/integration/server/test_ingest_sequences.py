@@ -3,16 +3,23 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from whatchanged.errors import RecordError, StorageFull
 from whatchanged.records.carrier import Eviction
 from whatchanged.records.streams import DataType
+from whatchanged.server.identity import MachineIdentity
 from whatchanged.server.ingest import Ingestor, Stored
-from whatchanged.server.storage import Storage
+from whatchanged.server.ingest.prepare import Upload, prepare
+from whatchanged.server.storage import Storage, database, open_storage
 
 CHANGES = DataType.CONFIG_CHANGE_V2
 
@@ -200,19 +207,116 @@ def test_what_was_acknowledged_survives_kill_nine(tmp_path: Path) -> None:
     assert duplicates == 1
 
 
-def test_a_group_that_was_stored_in_part_is_not_told_twice(machine: Any, storage: Storage) -> None:
-    """Gap records are on disk, the rows are not: the upload that comes again adds the rows only."""
-
-    async def refused() -> None:
-        with pytest.raises(StorageFull):
-            await machine.changes(3)
-
-    # A real refusal by the engine, of one table only.
+@contextmanager
+def closed(storage: Storage) -> Iterator[None]:
+    """A real refusal by the engine, of one table only: gap records are stored, the rows are not."""
     storage._command("ALTER TABLE ConfigurationChange ADD CONSTRAINT closed CHECK 0", None)
     try:
-        asyncio.run(refused())
+        yield
     finally:
         storage._command("ALTER TABLE ConfigurationChange DROP CONSTRAINT closed", None)
+
+
+def gap(machine: Any, first: int, last: int) -> dict[str, Any]:
+    count = last - first + 1
+    return Eviction(stream=CHANGES, epoch=machine.epoch, first=first, last=last, count=count, reason="quota").fields()
+
+
+def gaps(storage: Storage, machine: Any) -> list[tuple[int, int, int]]:
+    found = [(g["FirstSequence"], g["LastSequence"], g["LostRecords"]) for g in health(storage, machine, "Gap")]
+    return sorted(found)
+
+
+def test_a_group_that_was_stored_in_part_is_not_told_twice(machine: Any, storage: Storage) -> None:
+    """Gap records are on disk, the rows are not: the upload that comes again adds the rows only."""
+    with closed(storage), pytest.raises(StorageFull):
+        asyncio.run(machine.changes(3))
     assert asyncio.run(machine.changes(3)) == Stored(1, 0)
     assert sequences(storage, machine) == [3]
-    assert [(g["FirstSequence"], g["LastSequence"]) for g in health(storage, machine, "Gap")] == [(1, 2)]
+    assert gaps(storage, machine) == [(1, 2, 2)]
+
+
+def test_rows_before_a_stored_gap_that_are_dropped_in_the_end_are_reported(machine: Any, storage: Storage) -> None:
+    """The disk was full when the rows should have followed their gap records, and then the machine's store was."""
+
+    async def first() -> list[Stored]:
+        await machine.changes(1, 2)
+        with closed(storage), pytest.raises(StorageFull):
+            rows = [machine.record(CHANGES, n, Size=1) for n in (3, 4, 8, 12)]
+            await machine.send(CHANGES, *rows[:2], gap(machine, 5, 7), rows[2], rows[3])
+        last = machine.record(CHANGES, 13, Size=1)
+        sent = [gap(machine, 2, 12), last]
+        return [await machine.send(CHANGES, *sent), await machine.send(CHANGES, *sent)]
+
+    assert asyncio.run(first()) == [Stored(1, 0), Stored(0, 2)]
+    assert sequences(storage, machine) == [1, 2, 13]
+    assert gaps(storage, machine) == [(3, 4, 2), (5, 7, 3), (8, 8, 1), (9, 11, 3), (12, 12, 1)]
+
+
+def test_rows_that_fill_holes_of_several_epochs_speak_of_their_own(machine: Any, storage: Storage) -> None:
+    """What is said of one epoch must not move the watermark of another."""
+    short, long = machine.epoch, "e" * 32
+
+    async def run() -> None:
+        await machine.changes(2)
+        late = machine.record(CHANGES, 1)
+        machine.epoch = long
+        await machine.changes(900)
+        await machine.send(CHANGES, late, machine.record(CHANGES, 800))
+
+    asyncio.run(run())
+    filled = [(g["Epoch"], g["FirstSequence"], g["LastSequence"]) for g in health(storage, machine, "Gap")[2:]]
+    assert sorted(filled) == sorted([(short, 1, 1), (long, 800, 800)])
+    marks = {m["epoch"]: m["last"] for m in storage.watermarks() if m["machine"] == machine.identity.machine_id}
+    assert marks == {short: 2, long: 900}
+
+
+def test_forks_of_several_epochs_are_told_apart(machine: Any, storage: Storage) -> None:
+    first, second = machine.epoch, "d" * 32
+
+    async def run() -> None:
+        await machine.changes(1)
+        copy = machine.record(CHANGES, 1, Size=7)
+        machine.epoch = second
+        await machine.changes(1, 2)
+        await machine.send(CHANGES, copy, machine.record(CHANGES, 2, Size=7))
+
+    asyncio.run(run())
+    forks = [(f["Epoch"], f["FirstSequence"], f["LastSequence"]) for f in health(storage, machine, "Fork")]
+    assert sorted(forks) == sorted([(first, 1, 1), (second, 2, 2)])
+
+
+def test_a_sender_that_gives_up_does_not_disturb_the_others(machine: Any, storage: Storage, ingestor: Any) -> None:
+    """A cancelled request (the server is stopping) stands in a group with others, who hear that they are stored."""
+
+    def upload(machine_id: str) -> Upload:
+        identity = MachineIdentity(machine_id=machine_id, workspace_id="w", group="g", name="n")
+        return prepare(identity, CHANGES, msgspec.json.encode([machine.record(CHANGES, 1)]), "")
+
+    with storage.writes_held():  # nothing is committed meanwhile
+        impatient, patient = (ingestor._submit(upload(str(uuid.uuid4()))) for _ in range(2))
+        asyncio.run(cancelled(impatient))
+    assert patient.result(30) == Stored(1, 0)
+
+
+async def cancelled(answer: Future[Stored]) -> None:
+    waiting = asyncio.wrap_future(answer)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+def test_what_cannot_be_looked_up_now_is_not_refused_for_good(
+    machine: Any, storage: Storage, events: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A final answer would make the machine drop the body; a bound that was hit says nothing against it."""
+    asyncio.run(machine.changes(1, 2))
+    monkeypatch.setitem(database._READ_LIMITS, "max_result_rows", 1)
+    with open_storage(storage.path, readers=1) as narrow:
+        narrowed = Ingestor(narrow, events)
+        machine.ingestor, wide = narrowed, machine.ingestor
+        with pytest.raises(StorageFull):
+            asyncio.run(machine.changes(1, 2))
+        narrowed.close()
+    machine.ingestor = wide
+    assert asyncio.run(machine.changes(1, 2)) == Stored(0, 2)

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from whatchanged.errors import RecordError
 from whatchanged.records.items import Kind
 from whatchanged.records.keys import checksum, item_digest, row_key
 from whatchanged.records.streams import DataType
+from whatchanged.records.times import parse_time
 from whatchanged.server.query import ChangeFilter, InventoryFilter, Reader
 from whatchanged.server.storage import Storage, backup
 
@@ -113,6 +116,21 @@ def test_a_wrong_checksum_asks_for_everything_again(machine: Any, storage: Stora
     assert set(paths(storage, machine)) == {"/a", "/b"}
 
 
+def test_what_followed_a_confirmation_is_checked_by_the_next(machine: Any, events: Any) -> None:
+    """The same checksum as before says nothing when a record came in between and its opposite was lost."""
+    a = item("/a")
+    gone = {"_Record": "Tombstone", "ConfigDataType": "Files", "FileSystemPath": "/a", "Reason": "Removed"}
+
+    async def run() -> None:
+        records = [SNAPSHOT, a, confirmation([a]), gone]
+        await machine.send(DATA, *(machine.record(DATA, n, **record) for n, record in enumerate(records, 1)))
+        await machine.send(DATA, machine.record(DATA, 6, **confirmation([a])))  # 5 added it again and never came
+
+    asyncio.run(run())
+    machine.settle()
+    assert events.resyncs == [(machine.identity.machine_id, Kind.FILES)]
+
+
 def test_names_that_are_no_text_keep_their_identity(machine: Any, storage: Storage, events: Any) -> None:
     first = item("/\ufffd", PathBytes=base64.b64encode(b"/\xff").decode(), DateModified="1601-01-01T00:00:00.0000000Z")
     second = item("/\ufffd", PathBytes=base64.b64encode(b"/\xfe").decode())
@@ -141,6 +159,51 @@ def test_retention_never_drops_current_state_nor_watermarks(machine: Any, storag
     assert marks == {"CONFIG_DATA_BLOB_V2": 7, "CONFIG_CHANGE_BLOB_V2": 3}
     send(machine, 8, confirmation([item("/a", Size=2)]))
     assert events.resyncs == []
+
+
+def test_a_record_that_comes_late_does_not_rise_after_retention(machine: Any, storage: Storage) -> None:
+    """The tombstone is older than the cutoff, the item that it ended filled its hole after it."""
+    gone = {"_Record": "Tombstone", "ConfigDataType": "Files", "FileSystemPath": "/late", "Reason": "Removed"}
+    send(machine, 3, gone)
+    old = storage.query(
+        "SELECT max(IngestedAt) AS at FROM InventoryRecord WHERE SourceComputerId = {m:String}",
+        {"m": machine.identity.machine_id},
+    )[0]["at"]
+    send(machine, 2, item("/late"))
+    assert paths(storage, machine) == {}
+    moment = datetime.fromtimestamp(parse_time(old) / 10**9 + 0.001, UTC)
+    storage.retain({"ConfigurationData": 1}, now=moment + timedelta(days=1))
+    assert paths(storage, machine) == {}
+
+
+def test_a_machine_is_found_by_its_id_in_any_case(machine: Any, storage: Storage) -> None:
+    send(machine, 1, item("/a"))
+    asyncio.run(machine.changes(1))
+
+    async def run() -> None:
+        reader = Reader(storage)
+        upper = machine.identity.machine_id.upper()
+        try:
+            assert len((await reader.inventory(InventoryFilter(machine=upper))).rows) == 1
+            assert len((await reader.changes(ChangeFilter(machine=upper))).rows) == 1
+        finally:
+            reader.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("pattern", ["/etc/[z-a]*", "[!]", "[^]x]", "?" * 30_000, "[a-]", "[[:alpha:]]", "[\\d]*"])
+def test_a_pattern_that_is_none_is_the_callers_mistake(machine: Any, storage: Storage, pattern: str) -> None:
+    async def run() -> None:
+        await machine.changes(1)
+        reader = Reader(storage)
+        try:
+            await reader.changes(ChangeFilter(machine=machine.identity.machine_id, path=pattern))
+        finally:
+            reader.close()
+
+    with suppress(RecordError):
+        asyncio.run(run())
 
 
 def test_paging_neither_loses_nor_repeats_while_rows_are_added(machine: Any, storage: Storage) -> None:

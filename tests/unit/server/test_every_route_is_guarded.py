@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -15,40 +14,10 @@ from litestar.routes import HTTPRoute
 from whatchanged.server.api.access import Access
 from whatchanged.server.api.app import create
 from whatchanged.server.api.context import Context
-from whatchanged.server.control import Control, Role
-from whatchanged.server.control.tokens import IngestionSigner
-from whatchanged.server.ingest import Ingestor
-from whatchanged.server.query import Reader
-from whatchanged.server.storage import open_storage
+from whatchanged.server.control import Role
 
 WRITES = {"POST", "PUT", "DELETE", "PATCH"}
 OPEN = {"/healthz", "/ping", "/api/v1/ca"}
-
-
-@pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
-    folder = tmp_path_factory.mktemp("server")
-    control = Control(str(folder / "control.db"))
-    with open_storage(str(folder / "telemetry")) as storage:
-        ingestor, reader = Ingestor(storage, control), Reader(storage)
-        made = Context(
-            control=control,
-            storage=storage,
-            ingestor=ingestor,
-            reader=reader,
-            signer=IngestionSigner(b"k" * 32),
-            public_url="http://127.0.0.1:1",
-            hosts=frozenset(),
-            authority_pem=None,
-            authority_digest="-",
-            server_folder=str(folder),
-            backups=str(folder / "backups"),
-        )
-        yield made
-        made.threads.shutdown()
-        ingestor.close()
-        reader.close()
-    control.close()
 
 
 def routes(app: Litestar) -> list[tuple[str, str, Access | None]]:

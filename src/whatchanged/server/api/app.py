@@ -15,7 +15,7 @@ from whatchanged.server.api import agents, fleet, ingestion, operations, reading
 from whatchanged.server.api.access import authorize
 from whatchanged.server.api.context import Context
 from whatchanged.server.api.envelope import Envelope
-from whatchanged.server.api.failures import on_any, on_http, on_ours
+from whatchanged.server.api.failures import on_any, on_http, on_nesting, on_ours
 
 __all__ = ["create"]
 
@@ -42,7 +42,12 @@ def create(context: Context, *lifespan: _Lifespan) -> Envelope:
             *operations.HANDLERS,
         ],
         guards=[authorize],
-        exception_handlers={OperationError: on_ours, HTTPException: on_http, Exception: on_any},
+        exception_handlers={
+            OperationError: on_ours,
+            HTTPException: on_http,
+            RecursionError: on_nesting,
+            Exception: on_any,
+        },
         state=State({"context": context}),
         lifespan=[waiting, *lifespan],
         request_max_body_size=_LARGEST_BODY,

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar, cast
 
-import msgspec
 from litestar.connection import ASGIConnection
 
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
-from whatchanged.records.times import now_ns, time_text
+from whatchanged.records.times import now_ns
 from whatchanged.server.api.metrics import Metrics
 from whatchanged.server.api.waiting import WaitingRoom
 from whatchanged.server.control import Control
 from whatchanged.server.control.tokens import IngestionSigner
 from whatchanged.server.identity import MachineIdentity
-from whatchanged.server.ingest import Ingestor
+from whatchanged.server.ingest import Ingestor, health_line
 from whatchanged.server.query import Reader
 from whatchanged.server.storage import Storage
 
@@ -72,19 +71,12 @@ class Context:
             time_ns=now_ns(),
             detail="two live forwarders hold this machine id; the one that came later is refused and must enrol anew",
         )
-        await self.write_health(machine, record)
+        await self.write_health([(machine, record)])
 
-    async def write_health(self, machine: MachineIdentity, record: HealthRecord) -> None:
-        """Write a row of TrackingHealth about a machine."""
-        row = {
-            **record.columns(),
-            "Computer": machine.name,
-            "SourceComputerId": machine.machine_id,
-            "_ResourceId": machine.resource_id,
-            "_SubscriptionId": machine.workspace_id,
-            "IngestedAt": time_text(now_ns()),
-        }
-        await self.call(self.storage.insert, "TrackingHealth", msgspec.json.encode(row))
+    async def write_health(self, records: Sequence[tuple[MachineIdentity, HealthRecord]]) -> None:
+        """Write rows of TrackingHealth about machines, in one insert: a part each would be too many for the engine."""
+        lines = [health_line(machine, record) for machine, record in records]
+        await self.call(self.storage.insert, "TrackingHealth", b"\n".join(lines))
 
 
 def context_of(connection: Connection) -> Context:

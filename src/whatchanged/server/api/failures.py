@@ -29,7 +29,7 @@ from whatchanged.logs import printable
 from whatchanged.server.api.access import AnyRequest
 from whatchanged.server.control import Refusal
 
-__all__ = ["failure", "on_any", "on_http", "on_ours"]
+__all__ = ["failure", "on_any", "on_http", "on_nesting", "on_ours"]
 
 _LOG = logging.getLogger(__name__)
 _CODES = {
@@ -96,6 +96,11 @@ def on_http(_request: AnyRequest, error: HTTPException) -> Response[dict[str, An
         message, details = "the request does not have the right shape", _details(error.extra)
     headers = {k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"}
     return failure(error.status_code, code, message, details=details, headers=headers)
+
+
+def on_nesting(_request: AnyRequest, _error: RecursionError) -> Response[dict[str, Any]]:
+    """Answer a body that is nested deeper than anybody would write; nothing else here recurses."""
+    return failure(400, "InvalidRequest", "the body is nested too deeply")
 
 
 def on_any(request: AnyRequest, error: Exception) -> Response[dict[str, Any]]:

@@ -60,7 +60,8 @@ def render(samples: Iterable[Sample]) -> str:
         lines += (f"# HELP {name} {explanation}", f"# TYPE {name} {kind}")
         for labels, value in values:
             inner = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
-            lines.append(f"{name}{{{inner}}} {value:g}" if inner else f"{name} {value:g}")
+            # repr: six digits, as of :g, would let a counter of bytes stand still and then jump.
+            lines.append(f"{name}{{{inner}}} {value!r}" if inner else f"{name} {value!r}")
     return "\n".join(lines) + "\n"
 
 

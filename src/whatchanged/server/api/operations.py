@@ -20,6 +20,20 @@ __all__ = ["HANDLERS"]
 _LOG = logging.getLogger(__name__)
 
 
+_INGESTION = {
+    "rows": "Rows stored",
+    "bodies": "Bodies stored",
+    "duplicates": "Records that were stored already",
+    "gaps": "Gap records written",
+    "lost_records": "Records that gap records speak of",
+    "forks": "Records that came again with other content",
+    "resyncs": "Inventories asked for anew",
+    "refused": "Bodies of a wrong shape",
+    "commits": "Group commits",
+    "queue_depth": "Bodies that wait for a group commit",
+}
+
+
 @get("/healthz", opt={"access": Access.PUBLIC})
 async def alive() -> dict[str, str]:
     """Say that the process answers."""
@@ -34,9 +48,9 @@ async def ping() -> str:
 
 @get("/readyz", opt={"access": Access.LOOPBACK})
 async def ready(request: AnyRequest) -> Response[dict[str, Any]]:
-    """Say whether the databases answer."""
+    """Say whether the databases answer and have room."""
     context = context_of(request)
-    checks = {"control": "ok", "storage": "ok" if await context.call(context.storage.ready) else "does not answer"}
+    checks = {"control": "ok", "storage": await context.call(context.storage.trouble) or "ok"}
     try:
         await context.call(context.control.database.check)
     except OperationError as error:
@@ -59,6 +73,9 @@ async def metrics(request: AnyRequest) -> Response[str]:
         ("whatchanged_waiting_machines", "gauge", "Held requests", [({}, float(context.waiting.count))]),
         ("whatchanged_machines", "gauge", "Machines", [({"status": s}, float(n)) for s, n in counts.items()]),
     ]
+    for name, value in context.ingestor.metrics().items():
+        kind, suffix = ("gauge", "") if name == "queue_depth" else ("counter", "_total")
+        more.append((f"whatchanged_ingestion_{name}{suffix}", kind, _INGESTION[name], [({}, float(value))]))
     text = render([*context.metrics.samples(), *more])
     return Response(text, media_type="text/plain; version=0.0.4")
 

@@ -126,8 +126,10 @@ class Control:
 
     def close(self) -> None:
         """Write down what is only in memory and close the database."""
-        self.machines.flush_contacts()
-        self.database.close()
+        try:
+            self.machines.flush_contacts()
+        finally:
+            self.database.close()
 
     def _workspace(self) -> str:
         table = schema.installation

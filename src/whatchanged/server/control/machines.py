@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from whatchanged.errors import CredentialError
+from whatchanged.errors import CredentialError, OperationError
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.server.control import schema
 from whatchanged.server.control.audit import note
@@ -143,7 +143,7 @@ class Machines:
             )
             for rule in msgspec.json.decode(grant.rules, type=list[str]):
                 associate(connection, actor, f"{rule}-{identity.machine_id}", rule, machine_id=identity.machine_id)
-            note(connection, actor, "machine.enroll", identity.machine_id, computer=facts.computer)
+            note(connection, actor, "machine.enroll", identity.machine_id, computer=facts.computer[:256])
         return Enrolled(identity=identity, credential=machine_credential(identity.machine_id, secret))
 
     def _insert_machine(self, connection: Connection, group: str, facts: MachineFacts) -> MachineIdentity:
@@ -255,11 +255,16 @@ class Machines:
         if not contacts:
             return
         table = schema.machines
-        with self._database.write() as connection:
-            for machine_id, at in contacts.items():
-                connection.execute(
-                    update(table).where(table.c.id == machine_id).values(last_contact=at, silent_since=None)
-                )
+        try:
+            with self._database.write() as connection:
+                for machine_id, at in contacts.items():
+                    connection.execute(
+                        update(table).where(table.c.id == machine_id).values(last_contact=at, silent_since=None)
+                    )
+        except OperationError:
+            with self._lock:  # or a disk that is full for a moment would make machines look silent
+                self._contacts = contacts | self._contacts
+            raise
 
     def newly_silent(self, before: int) -> list[tuple[MachineIdentity, int]]:
         """Return active machines not heard of since `before` whose silence was not noted yet, with that time."""

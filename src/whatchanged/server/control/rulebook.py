@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from whatchanged import rules as rule_documents
+from whatchanged.errors import RuleError
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.server.control import schema
 from whatchanged.server.control.audit import note
@@ -218,7 +219,13 @@ def _read_document(document: bytes) -> tuple[str, list[dict[str, str]]]:
         for source in rule.sources
         for problem in source.problems
     ]
-    return document.decode("utf-8"), problems
+    text = document.decode("utf-8-sig")
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # The reader of rules is more lenient (1e999, halves of surrogates); what is kept must come out again.
+        raise RuleError(f"is no JSON: {error}") from error
+    return text, problems
 
 
 def _remember(connection: Connection, key: str, immutable_id: str, etag: str, text: str, actor: str) -> None:

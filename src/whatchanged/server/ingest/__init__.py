@@ -1,5 +1,5 @@
 """Ingestion: validate, number, deduplicate, group and commit."""
 
-from whatchanged.server.ingest.ingestor import IngestEvents, Ingestor, Stored
+from whatchanged.server.ingest.ingestor import IngestEvents, Ingestor, Stored, health_line
 
-__all__ = ["IngestEvents", "Ingestor", "Stored"]
+__all__ = ["IngestEvents", "Ingestor", "Stored", "health_line"]

@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -27,9 +28,10 @@ from whatchanged.records.times import now_ns, time_text
 from whatchanged.server.identity import MachineIdentity
 from whatchanged.server.ingest.prepare import Confirmed, NumberedRow, Upload, identity_json, prepare
 from whatchanged.server.ingest.sequences import Decision, Missing, Watermarks
+from whatchanged.server.ingest.stored import StoredRows
 from whatchanged.server.storage import CHECKSUM_SQL, Storage, physical_table
 
-__all__ = ["IngestEvents", "Ingestor", "Stored"]
+__all__ = ["IngestEvents", "Ingestor", "Stored", "health_line"]
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +99,7 @@ class Ingestor:
 
     def __init__(self, storage: Storage, events: IngestEvents, *, validators: int = 2) -> None:
         self._storage = storage
+        self._stored = StoredRows(storage)
         self._events = events
         self._marks = Watermarks(storage.watermarks())
         self._doubtful = False
@@ -155,6 +158,8 @@ class Ingestor:
 
     def _submit(self, upload: Upload) -> Future[Stored]:
         submission = _Submission(upload)
+        # Whoever waits may be cancelled; the commit thread must be able to answer all the same.
+        submission.answer.set_running_or_notify_cancel()
         with self._lock:
             if self._closed:
                 raise StorageFull("the server is stopping", hint="try again later")
@@ -221,9 +226,14 @@ class Ingestor:
             return
         for submission in submissions:
             try:
-                decision = self._marks.decide(submission.upload, self._digests)
-            except OperationError as error:
+                decision = self._marks.decide(submission.upload, self._stored)
+            except RecordError as error:
                 submission.answer.set_exception(error)
+                continue
+            except OperationError as error:
+                # Also where a bound was hit: the body is good, and a final answer would make the machine drop it.
+                problem = StorageFull(f"the stored rows cannot be read: {error}", hint="try again later")
+                submission.answer.set_exception(problem)
                 continue
             group.members.append((submission, decision))
             self._add(group, submission.upload, decision)
@@ -265,14 +275,12 @@ class Ingestor:
             lines.append(_finish(row, decision, inventory=inventory, change_id=change_id))
         if not lines:
             del group.lines[physical_table(upload.stream)]
-        group.health += [_health_line(upload.machine, record) for record in self._health(upload, decision)]
+        group.health += [health_line(upload.machine, record) for record in self._health(upload, decision)]
 
     def _health(self, upload: Upload, decision: Decision) -> list[HealthRecord]:
         records = [_gap(upload.stream, missing) for missing in decision.missing]
-        if decision.forked:
-            records.append(_fork(upload.stream, decision.forked))
-        if decision.late:
-            records.append(_filled(upload.stream, decision.late))
+        records += [_fork(upload.stream, rows) for rows in _by_epoch(decision.forked)]
+        records += [_filled(upload.stream, rows) for rows in _by_epoch(decision.late)]
         if skew := self._skewed(upload):
             records.append(skew)
         return records
@@ -324,6 +332,8 @@ class Ingestor:
             # Of a repeated body nothing is checked: the state has moved on since.
             if any(row.sequence == confirmed.sequence and row.epoch == confirmed.epoch for row in decision.rows):
                 self._verify(machine, confirmed, decision.orders[confirmed.epoch])
+        for kind in upload.unconfirmed:
+            self._verified.pop((machine.machine_id, kind), None)
 
     def _verify(self, machine: MachineIdentity, confirmed: Confirmed, order: int) -> None:
         key = (machine.machine_id, confirmed.kind)
@@ -355,18 +365,8 @@ class Ingestor:
                 kind=confirmed.kind,
                 detail=detail,
             )
-            self._storage.insert("TrackingHealth", _health_line(machine, record))
+            self._storage.insert("TrackingHealth", health_line(machine, record))
         self._events.request_resync(machine.machine_id, Kind(confirmed.kind))
-
-    def _digests(self, machine: str, stream: DataType, epoch: str, first: int, last: int) -> dict[int, set[str]]:
-        rows = self._storage.query(
-            "SELECT _Sequence AS sequence, groupUniqArray(_Digest) AS digests "  # noqa: S608 - a name of ours
-            f"FROM {physical_table(stream)} WHERE SourceComputerId = {{machine:String}} "
-            "AND _Stream = {stream:String} AND _Epoch = {epoch:String} "
-            "AND _Sequence BETWEEN {first:UInt64} AND {last:UInt64} GROUP BY _Sequence",
-            {"machine": machine, "stream": stream.value, "epoch": epoch, "first": first, "last": last},
-        )
-        return {int(row["sequence"]): set(row["digests"]) for row in rows}
 
 
 def _finish(row: NumberedRow, decision: Decision, *, inventory: bool, change_id: str = "") -> bytes:
@@ -381,9 +381,18 @@ def _fail(submissions: list[_Submission], error: OperationError) -> None:
             submission.answer.set_exception(error)
 
 
-def _health_line(machine: MachineIdentity, record: HealthRecord) -> bytes:
+def health_line(machine: MachineIdentity, record: HealthRecord) -> bytes:
+    """Return the row of TrackingHealth that the server writes about a machine."""
     columns = {**record.columns(), "Computer": machine.name}
     return msgspec.json.encode(columns)[:-1] + identity_json(machine, DataType.TRACKING_HEALTH) + b"}"
+
+
+def _by_epoch(rows: list[NumberedRow]) -> Iterable[list[NumberedRow]]:
+    """Return the rows of each epoch: a health record speaks of one, and is read for its watermark."""
+    epochs: dict[str, list[NumberedRow]] = {}
+    for row in rows:
+        epochs.setdefault(row.epoch, []).append(row)
+    return epochs.values()
 
 
 def _gap(stream: DataType, missing: Missing) -> HealthRecord:

@@ -54,6 +54,8 @@ class Upload:
     """The last one of each kind."""
     touched: set[str]
     """Kinds of which items, tombstones or snapshots arrived."""
+    unconfirmed: set[str]
+    """Kinds of which some arrived after their last confirmation."""
     latest: str = ""
     """Latest TimeGenerated, as text."""
     size: int = 0
@@ -62,7 +64,7 @@ class Upload:
 def prepare(machine: MachineIdentity, stream: DataType, payload: bytes, now: str) -> Upload:
     """Validate `payload` and make its rows. `now` stands in for the time of a Snapshot. Raises RecordError."""
     body = decode_body(stream, payload)
-    upload = Upload(machine, stream, [], {}, set())
+    upload = Upload(machine, stream, [], {}, set(), set())
     suffix = identity_json(machine, stream)
     inventory = stream is DataType.CONFIG_DATA_V2
     billed = "_BilledSize" in table_of(stream).names
@@ -132,6 +134,7 @@ def _inventory(upload: Upload, entry: Any, facts: Any, index: int, now: str) -> 
         _confirmation(upload, entry, index)
         return b""
     upload.touched.add(kind)
+    upload.unconfirmed.add(kind)
     if record == "Snapshot":
         entry.TimeGenerated = entry.TimeGenerated or now
         return b""
@@ -172,6 +175,7 @@ def _confirmation(upload: Upload, entry: Any, index: int) -> None:
     if not confirmation.checksum:
         raise RecordError("missing", place=f"[{index}].Checksum")
     kind = confirmation.kind.value
+    upload.unconfirmed.discard(kind)
     upload.confirmations[kind] = Confirmed(
         kind, entry._Epoch, entry._Sequence, confirmation.items, confirmation.checksum
     )

@@ -6,20 +6,17 @@ after the rows are on disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from whatchanged.errors import RecordError
 from whatchanged.records.carrier import Eviction
-from whatchanged.records.streams import DataType
 from whatchanged.server.ingest.prepare import NumberedRow, Upload
+from whatchanged.server.ingest.stored import StoredRows
 
 __all__ = ["Decision", "Missing", "Watermarks"]
 
 _MAX_EPOCHS = 1000
-
-StoredDigests = Callable[[str, DataType, str, int, int], Mapping[int, set[str]]]
-"""(machine, stream, epoch, first, last) → the digests stored for each sequence."""
 
 
 @dataclass(slots=True)
@@ -63,7 +60,7 @@ class Watermarks:
             streams = self._marks.setdefault((str(row["machine"]), str(row["stream"])), {})
             streams[str(row["epoch"])] = _Mark(int(str(row["last"])), int(str(row["order"])))
 
-    def decide(self, upload: Upload, stored: StoredDigests) -> Decision:
+    def decide(self, upload: Upload, stored: StoredRows) -> Decision:
         """Return what `upload` adds; raises RecordError when a machine had too many epochs."""
         known = self._marks.get((upload.machine.machine_id, upload.stream.value), {})
         decision = Decision()
@@ -74,6 +71,8 @@ class Watermarks:
             mark = decision.marks[epoch]
             if isinstance(entry, Eviction):
                 _evicted(decision, entry, mark)
+                if entry.first <= mark:
+                    _evicted_below(decision, entry, min(entry.last, mark), upload, stored)
             elif entry.sequence > mark:
                 if entry.sequence > mark + 1:
                     decision.missing.append(_hole(epoch, mark + 1, entry.sequence - 1))
@@ -106,13 +105,13 @@ class Watermarks:
             decision.orders[epoch] = max(taken, default=0) + 1
 
     @staticmethod
-    def _sort_late(upload: Upload, decision: Decision, stored: StoredDigests) -> None:
+    def _sort_late(upload: Upload, decision: Decision, stored: StoredRows) -> None:
         candidates, decision.late = decision.late, []
         spans: dict[str, list[int]] = {}
         for row in candidates:
             spans.setdefault(row.epoch, []).append(row.sequence)
         found = {
-            epoch: stored(upload.machine.machine_id, upload.stream, epoch, min(span), max(span))
+            epoch: stored.digests(upload.machine.machine_id, upload.stream, epoch, min(span), max(span))
             for epoch, span in spans.items()
         }
         for row in candidates:
@@ -127,7 +126,6 @@ class Watermarks:
 
 def _evicted(decision: Decision, eviction: Eviction, mark: int) -> None:
     if eviction.last <= mark:
-        decision.duplicates += 1
         return
     if eviction.first > mark + 1:
         decision.missing.append(_hole(eviction.epoch, mark + 1, eviction.first - 1))
@@ -135,6 +133,18 @@ def _evicted(decision: Decision, eviction: Eviction, mark: int) -> None:
     count = min(eviction.count, eviction.last - first + 1)
     decision.missing.append(Missing(eviction.epoch, first, eviction.last, count, eviction.reason[:1000]))
     decision.marks[eviction.epoch] = eviction.last
+
+
+def _evicted_below(decision: Decision, eviction: Eviction, last: int, upload: Upload, stored: StoredRows) -> None:
+    """Take the part of an eviction that the watermark has passed: a repetition, or it tells of rows that are not here.
+
+    Gap records are stored before the rows of their body. Where the rows then failed, the watermark stands behind the
+    gap although rows before it never came; should the machine have to drop those, that must not be taken for known.
+    """
+    lost = stored.unaccounted(upload.machine.machine_id, upload.stream, eviction.epoch, eviction.first, last)
+    decision.missing += [Missing(eviction.epoch, a, b, b - a + 1, eviction.reason[:1000]) for a, b in lost]
+    if not lost and last == eviction.last:
+        decision.duplicates += 1
 
 
 def _hole(epoch: str, first: int, last: int) -> Missing:

@@ -147,7 +147,7 @@ class Reader:
             **query.parameters,
             "at": _bound(wanted.at) if wanted.at else END_OF_TIME,
             # A machine id reaches the sorting key; a host name is only known to the rows.
-            "only": wanted.machine if _is_id(wanted.machine) else "",
+            "only": wanted.machine.lower() if _is_id(wanted.machine) else "",
             "only_kind": wanted.kind.value if wanted.kind else "",
             "count": limit + 1,
         }
@@ -243,8 +243,7 @@ def _times(query: _Query, start: str, end: str) -> None:
 def _machine(query: _Query, machine: str, allowed: tuple[str, ...] | None) -> None:
     if machine:
         column = "SourceComputerId" if _is_id(machine) else "lowerUTF8(Computer)"
-        value = machine if _is_id(machine) else machine.lower()
-        query.add(f"{column} = {{machine_is:String}}", machine_is=_bounded(value, "machine"))
+        query.add(f"{column} = {{machine_is:String}}", machine_is=_bounded(machine.lower(), "machine"))
     if allowed is not None:
         query.add("SourceComputerId IN {allowed:Array(String)}", allowed=list(allowed))
 

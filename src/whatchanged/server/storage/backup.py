@@ -3,7 +3,7 @@
 chDB has no `backups.allowed_path`, so BACKUP is not to be had. `ALTER TABLE … FREEZE` makes hard links of the
 immutable parts: all tables are frozen while writes are held (milliseconds), and copied afterwards while the server
 goes on. A backup is a folder: `manifest.json`, and below `<table>/` its parts. Restoring attaches the parts to the
-tables of a new, empty database.
+tables of a new, empty database, made by the same migrations; younger ones run afterwards.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from whatchanged.errors import StateError, StorageFull
 from whatchanged.server.storage.database import Storage, open_storage
-from whatchanged.server.storage.schema import DATA_TABLES, MIGRATIONS
+from whatchanged.server.storage.schema import DATA_TABLES, MIGRATIONS, Migration
 
 __all__ = ["backup", "restore"]
 
@@ -56,15 +56,16 @@ def backup(storage: Storage, folder: str) -> dict[str, int]:
 
 def restore(folder: str, target: str) -> None:
     """Make a new telemetry database at `target` (absent or empty) from the backup in `folder`."""
-    manifest = _read_manifest(folder)
+    manifest, steps = _read_manifest(folder)
     if os.path.isdir(target) and os.listdir(target):
         raise StateError(f"{target} is not empty", hint="move the old database away first")
-    with open_storage(target) as storage, storage.writes_held() as client:
+    with Storage(target, steps=steps) as storage, storage.writes_held() as client:
         try:
             for table, parts in manifest.items():
                 _attach(client, os.path.join(folder, table), table, parts)
         except (ClickHouseError, OSError) as error:
             raise StateError(f"cannot restore {folder}: {error}") from error
+    open_storage(target).close()
 
 
 def _freeze(storage: Storage, name: str) -> dict[str, str]:
@@ -120,19 +121,21 @@ def _write_manifest(folder: str, parts: dict[str, list[str]]) -> None:
         os.fsync(stream.fileno())
 
 
-def _read_manifest(folder: str) -> dict[str, list[str]]:
+def _read_manifest(folder: str) -> tuple[dict[str, list[str]], tuple[Migration, ...]]:
+    """Return the parts of each table, and the migrations that made the tables."""
     try:
         with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as stream:
             document = json.load(stream)
         tables = {str(table): [str(part) for part in parts] for table, parts in document["tables"].items()}
-        known = document["format"] == _FORMAT and document["migrations"] == [step.name for step in MIGRATIONS]
+        steps = MIGRATIONS[: len(document["migrations"])]
+        known = document["format"] == _FORMAT and document["migrations"] == [step.name for step in steps]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StateError(f"{folder} is no backup: {error}") from error
     if not known:
-        raise StateError(f"the backup {folder} was made by another version of the tables")
+        raise StateError(f"the backup {folder} was made by a newer version")
     if not set(tables) <= set(_TABLES) or not all(_PART.match(p) for parts in tables.values() for p in parts):
         raise StateError(f"{folder} is no backup: it names foreign tables or parts")
-    return tables
+    return tables, steps
 
 
 def _attach(client: Client, source: str, table: str, parts: list[str]) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,9 +22,9 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from whatchanged.errors import LimitExceeded, OperationError, StateError, StorageFull
+from whatchanged.errors import LimitExceeded, OperationError, RecordError, StateError, StorageFull
 from whatchanged.server.storage.inventory import retention_statements
-from whatchanged.server.storage.schema import DATA_TABLES, MIGRATIONS
+from whatchanged.server.storage.schema import DATA_TABLES, MIGRATIONS, Migration
 
 __all__ = ["Row", "Storage", "open_storage"]
 
@@ -51,6 +52,10 @@ _WRITE_SETTINGS: dict[str, Any] = {
 }
 # TIMEOUT_EXCEEDED, TOO_MANY_ROWS, MEMORY_LIMIT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES
 _LIMIT_CODES = ("Code: 159.", "Code: 158.", "Code: 241.", "Code: 396.", "Code: 307.")
+_NO_PATTERN = "Code: 427."
+"""CANNOT_COMPILE_REGEXP: all expressions come from patterns that people write, such as `[z-a]`."""
+_NEEDED_SPACE = 32 * 1024**2
+"""Bytes: a group commit, its merge, and the control plane's journal beside it."""
 _decode_rows = msgspec.json.Decoder(dict[str, Any]).decode_lines
 
 
@@ -65,7 +70,8 @@ def open_storage(dsn_or_path: str | os.PathLike[str], *, readers: int = 4) -> St
 class Storage:
     """The open database. Safe to use from several threads."""
 
-    def __init__(self, target: str, *, readers: int = 4) -> None:
+    def __init__(self, target: str, *, readers: int = 4, steps: Sequence[Migration] = MIGRATIONS) -> None:
+        """As `open_storage`; `steps` are the migrations to run, in order."""
         self._target = target
         self._embedded = "://" not in target
         self._write_lock = threading.RLock()
@@ -74,9 +80,11 @@ class Storage:
         self._reader_count = readers
         if self._embedded:
             os.makedirs(target, mode=0o700, exist_ok=True)
+            # A killed backup leaves its links here, and they would keep the disk space of everything dropped since.
+            shutil.rmtree(os.path.join(target, "shadow"), ignore_errors=True)
         try:
             self._writer = self._connect(_WRITE_SETTINGS)
-            self._migrate()
+            self._migrate(steps)
             for _ in range(readers):
                 self._readers.put(self._reader())
         except ClickHouseError as error:
@@ -115,7 +123,8 @@ class Storage:
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Return the rows of a SELECT; values only through `{name:Type}` parameters. Read-only and bounded.
 
-        Times are text in ISO 8601 with `Z`. Raises LimitExceeded when a bound was hit, else StateError.
+        Times are text in ISO 8601 with `Z`. Raises LimitExceeded when a bound was hit, RecordError for
+        a pattern that is none, else StateError.
         """
         with self._borrow() as client:
             try:
@@ -124,14 +133,13 @@ class Storage:
                 raise _query_error(error) from error
         return _decode_rows(body)
 
-    def ready(self) -> bool:
-        """Return whether the engine answers."""
-        if self._closed:
-            return False
+    def trouble(self) -> str:
+        """Return why the engine does not answer or cannot take rows; empty: it does and can."""
         try:
-            return self.query("SELECT 1 AS one") == [{"one": 1}]
-        except OperationError:
-            return False
+            free = int(self.query("SELECT min(unreserved_space) AS free FROM system.disks")[0]["free"])
+        except OperationError as error:
+            return error.message
+        return "" if free >= _NEEDED_SPACE else f"the disk is full: {free} bytes are left"
 
     def retain(self, days: Mapping[str, int], *, now: datetime | None = None) -> dict[str, int]:
         """Drop what is older than `days` per logical table; return what was dropped, per table.
@@ -218,15 +226,15 @@ class Storage:
         finally:
             self._readers.put(client)
 
-    def _migrate(self) -> None:
+    def _migrate(self, steps: Sequence[Migration]) -> None:
         self._writer.command(
             "CREATE TABLE IF NOT EXISTS Migration (Name String, AppliedAt DateTime64(7, 'UTC') DEFAULT now64(7)) "
             "ENGINE = MergeTree ORDER BY Name SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
         )
         done = {row["Name"] for row in self._write_query("SELECT Name FROM Migration FORMAT JSONEachRow")}
-        if unknown := done - {step.name for step in MIGRATIONS}:
+        if unknown := done - {step.name for step in steps}:
             raise StateError(f"the telemetry database was made by a newer version (it has {sorted(unknown)})")
-        for step in MIGRATIONS:
+        for step in steps:
             if step.name not in done:
                 for statement in step.statements:
                     self._writer.command(statement)
@@ -300,6 +308,8 @@ def _watermark_sql() -> str:
 
 def _query_error(error: ClickHouseError) -> OperationError:
     message = _first_line(error)
+    if _NO_PATTERN in message:
+        return RecordError("not a pattern")
     if any(code in message for code in _LIMIT_CODES):
         return LimitExceeded(f"the query is too large: {message}", hint="narrow the time range or the filter")
     return StateError(f"the telemetry database refused a query: {message}")

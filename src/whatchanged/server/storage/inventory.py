@@ -130,7 +130,8 @@ def retention_statements() -> tuple[str, ...]:
     """Return the deletions that remove what was superseded before `cutoff`, in the order they must run.
 
     The version that was current at the cutoff stays (so that `at` works back to it), and so does everything
-    later. Tombstones go last, when nothing older is left that would rise again.
+    later. Tombstones go last, and only when no item is left that would rise again (one that came late is younger
+    than the cutoff).
     """
     newest = f"SELECT {_CHAIN}, max({_POSITION}) FROM InventoryRecord WHERE {_OLD}"
     delete = f"ALTER TABLE InventoryRecord DELETE WHERE {_OLD} AND "
@@ -148,5 +149,6 @@ def retention_statements() -> tuple[str, ...]:
         f"(SELECT SourceComputerId, ConfigDataType, NotConfirmed, max({_POSITION}) FROM InventoryRecord "
         f"WHERE {_OLD} AND _Record = 'Confirmation' GROUP BY SourceComputerId, ConfigDataType, _EpochOrder, "
         "NotConfirmed)",
-        f"{delete} _Record = 'Tombstone'",
+        f"{delete} _Record = 'Tombstone' AND ({_CHAIN}) NOT IN "
+        f"(SELECT {_CHAIN} FROM InventoryRecord WHERE _Record = 'Item')",
     )

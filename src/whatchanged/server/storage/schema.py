@@ -32,7 +32,7 @@ _CARRIER = {"Stream": "_Stream", "Epoch": "_Epoch", "Sequence": "_Sequence"}
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A named step: statements that run once, in order."""
+    """A named step: statements in order. A kill in the middle of a step runs it anew: each may run twice."""
 
     name: str
     statements: tuple[str, ...]
@@ -97,8 +97,8 @@ _INDEXES = [
 def _create(name: str, columns: list[str], *, partition: str, order: str) -> str:
     body = ",\n  ".join(columns)
     return (
-        f"CREATE TABLE {name} (\n  {body}\n) ENGINE = MergeTree PARTITION BY {partition} ORDER BY ({order}) "
-        f"SETTINGS {_DURABLE}"
+        f"CREATE TABLE IF NOT EXISTS {name} (\n  {body}\n) ENGINE = MergeTree "
+        f"PARTITION BY {partition} ORDER BY ({order}) SETTINGS {_DURABLE}"
     )
 
 
@@ -124,8 +124,8 @@ MIGRATIONS: tuple[Migration, ...] = (
                 partition="toYYYYMM(IngestedAt)",
                 order="SourceComputerId, ConfigDataType, _Key, _EpochOrder, _Sequence",
             ),
-            "CREATE TABLE Watermark (SourceComputerId String, Stream LowCardinality(String), Epoch String, "
-            "Last UInt64, EpochOrder UInt32) ENGINE = ReplacingMergeTree(Last) "
+            "CREATE TABLE IF NOT EXISTS Watermark (SourceComputerId String, Stream LowCardinality(String), "
+            "Epoch String, Last UInt64, EpochOrder UInt32) ENGINE = ReplacingMergeTree(Last) "
             f"ORDER BY (SourceComputerId, Stream, Epoch) SETTINGS {_DURABLE}",
         ),
     ),

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ import pytest
 from whatchanged.errors import SettingsError
 from whatchanged.records.carrier import new_epoch
 from whatchanged.records.times import now_ns, time_text
+from whatchanged.rules import DEFAULT_RULE
 from whatchanged.server.process import ServerSettings, check
 from whatchanged.settings import DataFolder
 
@@ -216,6 +218,63 @@ def test_errors_have_one_shape(server: Any) -> None:
         assert_error(owner.get("/api/v1/audit?limit=x"), 400)
         assert_error(owner.get("/api/v1/machines/nobody"), 404)
         assert_error(owner.put("/api/v1/rules/x", content=b" " * (3 << 20)), 413)
+        deep = b'{"name":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+        assert_error(owner.post("/api/v1/tokens", content=deep), 400)
+        assert_error(owner.put("/api/v1/rules/x", content=deep), 400, "InvalidRule")
+
+
+@pytest.mark.parametrize("odd", ["1e999", '"\\ud800"'])
+def test_a_rule_that_could_not_be_read_back_is_refused(server: Any, odd: str) -> None:
+    document = json.dumps({**DEFAULT_RULE, "odd": 0})
+    with server.owner as owner:
+        assert_error(owner.put("/api/v1/rules/odd", content=document.replace('"odd": 0', f'"odd": {odd}')), 400)
+        marked = owner.put("/api/v1/rules/marked", content=b"\xef\xbb\xbf" + document.encode())
+        assert marked.json()["document"] == {**DEFAULT_RULE, "odd": 0}
+        assert owner.get("/api/v1/rules").status_code == 200
+        owner.delete("/api/v1/rules/marked")
+
+
+def test_counters_are_exact_and_tell_of_gaps(server: Any) -> None:
+    machine, client = server.enrol()
+    with client, server.client(None) as anyone:
+        assert client.post(ingestion_path(machine), json=[change(new_epoch(), 1_234_568)]).status_code == 204
+        counters = anyone.get("/metrics").text
+    found = dict(line.rsplit(" ", 1) for line in counters.splitlines() if not line.startswith("#"))
+    assert float(found["whatchanged_ingestion_gaps_total"]) >= 1
+    assert float(found["whatchanged_ingestion_lost_records_total"]) % 1000 == 567
+    assert float(found["whatchanged_ingestion_queue_depth"]) == 0
+
+
+@pytest.mark.root
+def test_a_full_disk_refuses_for_now_and_loses_nothing(tmp_path: Any, serve: Any) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(data)], check=True)
+    try:
+        with serve(str(data), tls="off") as running:
+            machine, client = running.enrol()
+            epoch, stored = new_epoch(), 0
+            with client, running.owner as owner:
+                assert client.get("/readyz").status_code == 200
+                ballast = data / "ballast"
+                with suppress(OSError), ballast.open("wb") as stream:
+                    while True:
+                        stream.write(bytes(1 << 16))
+                ballast.unlink()
+                ballast.write_bytes(bytes(os.statvfs(data).f_bavail * 4096 - (1 << 20)))
+                refused = client.post(ingestion_path(machine), json=[change(epoch, n) for n in range(1, 400)])
+                assert_error(refused, 503, "StorageFull")
+                assert client.get("/readyz").status_code == 503
+                assert owner.get("/api/v1/changes").json()["value"] == []
+                ballast.unlink()
+                again = client.post(ingestion_path(machine), json=[change(epoch, n) for n in range(1, 400)])
+                assert again.status_code == 204, again.text
+                assert client.get("/readyz").status_code == 200
+                stored = len(owner.get("/api/v1/changes?limit=1000").json()["value"])
+                assert owner.get("/api/v1/health?reason=Gap").json()["value"] == []
+            assert stored == 399
+    finally:
+        subprocess.run(["umount", "-l", str(data)], check=True)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
