@@ -1,7 +1,8 @@
 """The walk: folder by folder, cheap where nothing changed, reading in a small pool of threads where it did.
 
-One thread lists and compares signatures; the pool opens and hashes. What is on its way is bounded (`_IN_FLIGHT`
-entries, `_OPEN_FOLDERS` folders), so memory does not grow with the tree, except by the names of one folder.
+One thread lists, compares signatures and looks at small files; the pool hashes the others, and looks at all of them
+where the disk lets us wait. What is on its way is bounded (`_IN_FLIGHT` entries, `_OPEN_FOLDERS` folders), so memory
+does not grow with the tree, except by the names of one folder.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import errno
 import os
 import stat
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import msgspec
 
@@ -49,6 +52,8 @@ CONTENT_LIMIT = 64 * 1024**3
 
 _TASK_FILES = 64
 _TASK_BYTES = 4 * 1024 * 1024
+_SMALL = 256 * 1024
+"""Bytes up to which a file costs more as a task of the pool than its hash: threads take the interpreter in turn."""
 _IN_FLIGHT = 4096
 _OPEN_FOLDERS = 128
 _MAX_PATH = 32 * 1024
@@ -151,6 +156,39 @@ class _Machine:
         self.accounts = Accounts.of(self.tree)
 
 
+class _Promptness:
+    """Whether the disk answers at once (a cache, a fast disk): then one thread is faster than several."""
+
+    _SAMPLE = 0.05
+    """Seconds of work before waiting is judged."""
+    _PATIENCE = 2.0
+    """Waiting, in units of the work, that is called slow."""
+    _PAUSE = 1.0
+    """Seconds until a slow disk is tried again: perhaps it was the machine that was busy."""
+
+    def __init__(self) -> None:
+        self._slow_until = 0.0
+        self._worked = self._waited = 0.0
+
+    @property
+    def prompt(self) -> bool:
+        """Whether to look without the pool."""
+        return not self._slow_until or time.monotonic() >= self._slow_until
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Take the block into account: time beyond that of the processor is waiting."""
+        wall, work = time.perf_counter(), time.thread_time()
+        yield
+        work = time.thread_time() - work
+        self._worked += work
+        self._waited += time.perf_counter() - wall - work
+        if self._worked + self._waited > self._SAMPLE:
+            slow = self._waited > self._PATIENCE * self._worked
+            self._slow_until = time.monotonic() + self._PAUSE if slow else 0.0
+            self._worked = self._waited = 0.0
+
+
 class FileCollector:
     """Looks at the files of a machine that a scope takes.
 
@@ -189,6 +227,7 @@ class FileCollector:
         self._in_flight = 0
         self._pending: deque[_Pending] = deque()
         self._left_open: list[int] = []
+        self._promptness = _Promptness()
         self.outcome: Outcome = self._tally.outcome(stopped=True)
 
     def run(self) -> Iterator[FolderLook]:
@@ -339,8 +378,14 @@ class FileCollector:
     def start(
         self, fd: int, prefix: bytes, candidates: list[Candidate]
     ) -> list[tuple[list[Candidate], Future[_Results]]]:
-        """Hand candidates to the pool, in tasks of a bounded number of files and bytes."""
-        tasks = []
+        """Look at candidates: here, or in the pool in tasks of a bounded number of files and bytes."""
+        tasks: list[tuple[list[Candidate], Future[_Results]]] = []
+        if self._promptness.prompt and (small := [c for c in candidates if c.status.st_size < _SMALL]):
+            candidates = [c for c in candidates if c.status.st_size >= _SMALL]
+            done: Future[_Results] = Future()
+            with self._promptness.measured():
+                done.set_result(self._looker.look_at_all(fd, prefix, small))
+            tasks.append((small, done))
         begin = size = 0
         for end, candidate in enumerate(candidates, 1):
             size += candidate.status.st_size
