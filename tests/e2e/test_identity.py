@@ -141,6 +141,7 @@ def test_a_rewound_server_says_what_it_lost_and_takes_the_inventory_again(machin
     (machine.real_tree / "edited").write_text("edited again")
     (machine.real_tree / "removed").unlink()
     eventually(lambda: len(told(machine)) == 3, what="the changes that will be lost")
+    lost = machine.changes()[0]["TimeGenerated"]
     eventually(machine._delivered, what="everything was delivered")
     machine.kill("server")
     machine.close_client()
@@ -149,6 +150,9 @@ def test_a_rewound_server_says_what_it_lost_and_takes_the_inventory_again(machin
     machine.launch("server")
     eventually(machine._answers, seconds=90, what="the restored server answers")
     assert told(machine) == [("Added", "before")]
+    # Also where nothing comes after what was lost, from which a hole could be seen.
+    (restored,) = eventually(lambda: [r for r in machine.health() if r["Reason"] == "Restored"], what="it says so")
+    assert restored["WindowStart"] < lost < restored["WindowEnd"]
     (machine.real_tree / "after").write_text("after")
     eventually(lambda: ("Added", "after") in told(machine), what="the machine goes on")
     assert told(machine) == [("Added", "after"), ("Added", "before")]

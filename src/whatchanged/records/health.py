@@ -55,6 +55,8 @@ class HealthReason(StrEnum):
     NEW_EPOCH = "NewEpoch"
     CLONED = "Cloned"
     RESYNC = "Resync"
+    RESTORED = "Restored"
+    """The server was set back to a backup: what arrived within the window is gone."""
     CLOCK_SKEW = "ClockSkew"
     SILENT = "Silent"
     REVOKED = "Revoked"

@@ -1,7 +1,7 @@
 """Backup and restore of a server: telemetry, control plane, keys.
 
-A backup is a folder: `control.db`, `telemetry/` and the keys and certificates below `keys/`. It is written under
-another name and renamed when it is complete, so that a folder without that suffix is a whole backup.
+A backup is a folder: `control.db`, `telemetry/`, `taken` (when), and keys and certificates below `keys/`. It is
+written under another name and renamed when it is complete, so that a folder without that suffix is a whole backup.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ import time
 from collections.abc import Iterable
 
 from whatchanged.errors import OperationError, StateError, StorageFull
+from whatchanged.records.times import now_ns, parse_time, time_text
 from whatchanged.server import storage as telemetry
 from whatchanged.server.control import Control
 from whatchanged.server.control.refusals import bad_request, conflict
 from whatchanged.server.storage import Storage
 from whatchanged.settings import DataFolder
 
-__all__ = ["KEY_FILES", "back_up", "restore"]
+__all__ = ["KEY_FILES", "back_up", "forget_restored", "restore", "restored_from"]
 
 KEY_FILES = ("local.token", "ingestion.key", "tls/ca.key", "tls/ca.pem")
 """What cannot be made anew without every machine enrolling again; relative to the server's folder."""
+_TAKEN = "taken"
+_RESTORED = "restored"
 
 
 def back_up(control: Control, storage: Storage, server_folder: str, backups: str, name: str, actor: str) -> str:
@@ -35,6 +38,7 @@ def back_up(control: Control, storage: Storage, server_folder: str, backups: str
     partial = f"{target}.{secrets.token_hex(4)}.partial"
     try:
         os.makedirs(partial, mode=0o700)
+        _write_private(os.path.join(partial, _TAKEN), time_text(now_ns()))  # what comes from here on may be missing
         telemetry.backup(storage, os.path.join(partial, "telemetry"))
         control.database.backup(os.path.join(partial, "control.db"))
         _copy_private(server_folder, os.path.join(partial, "keys"), KEY_FILES)
@@ -62,10 +66,27 @@ def restore(data: DataFolder, backup: str) -> None:
         os.makedirs(draft, mode=0o700)
         _copy_private(os.path.join(backup, "keys"), draft, KEY_FILES)
         telemetry.restore(os.path.join(backup, "telemetry"), os.path.join(draft, "telemetry"))
-        _copy_private(backup, draft, ("control.db",))
+        _copy_private(backup, draft, ("control.db", _TAKEN))
+        os.replace(os.path.join(draft, _TAKEN), os.path.join(draft, _RESTORED))
         os.rename(draft, data.server)  # also onto an empty folder
     except OSError as error:
         raise StateError(f"cannot restore {backup}: {error}") from error
+
+
+def restored_from(server_folder: str) -> int | None:
+    """Return when the backup was taken that this server was restored from (ns since 1970), until that is forgotten."""
+    try:
+        with open(os.path.join(server_folder, _RESTORED), encoding="ascii") as stream:
+            return parse_time(stream.read(64).strip())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StateError(f"{server_folder}/{_RESTORED} does not say when the backup was taken: {error}") from error
+
+
+def forget_restored(server_folder: str) -> None:
+    """The machines' health says it now."""
+    os.unlink(os.path.join(server_folder, _RESTORED))
 
 
 def _target(backups: str, name: str) -> str:
@@ -74,6 +95,13 @@ def _target(backups: str, name: str) -> str:
     if os.path.dirname(target) != root or "\0" in name or target.endswith(".partial"):
         raise bad_request(f"backups go into folders directly below {root}", "path")
     return target
+
+
+def _write_private(path: str, text: str) -> None:
+    with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _copy_private(source: str, target: str, names: Iterable[str]) -> None:

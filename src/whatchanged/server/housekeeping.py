@@ -15,6 +15,7 @@ from whatchanged.errors import OperationError
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.server.api.context import Context
+from whatchanged.server.backup import forget_restored, restored_from
 from whatchanged.server.certificates import TlsFiles
 
 __all__ = ["Housekeeping", "renewer"]
@@ -58,6 +59,7 @@ class Housekeeping:
                 await task
 
     async def _forever(self) -> None:
+        await _attempt("restored", self._tell_restored)
         while True:
             await asyncio.sleep(self._pace)
             await self.once()
@@ -71,6 +73,18 @@ class Housekeeping:
                 await _attempt("certificate", lambda: self._context.call(renew))
             if self._retention:
                 await _attempt("retention", lambda: self._context.call(self._context.storage.retain, self._retention))
+
+    async def _tell_restored(self) -> None:
+        """Say of every machine which time is missing, once: a hole is only seen by what comes after it."""
+        folder = self._context.server_folder
+        taken = await self._context.call(restored_from, folder)
+        if taken is None:
+            return
+        machines = await self._context.call(self._context.control.machines.active_machines)
+        record = _restored(taken, now_ns())
+        if machines:
+            await self._context.write_health([(machine, record) for machine in machines])
+        await self._context.call(forget_restored, folder)
 
     async def _watch_contacts(self) -> None:
         await self._context.call(self._context.control.machines.flush_contacts)
@@ -92,6 +106,18 @@ async def _attempt(duty: str, work: Callable[[], Awaitable[object]]) -> None:
         _LOG.error("housekeeping (%s) failed, will be tried again: %s", duty, error)
     except Exception:  # noqa: BLE001 - one failed duty must not end all of them for the life of the server
         _LOG.exception("housekeeping (%s) failed", duty)
+
+
+def _restored(taken: int, now: int) -> HealthRecord:
+    return HealthRecord(
+        component=Component.SERVER,
+        status=HealthStatus.ERROR,
+        reason=HealthReason.RESTORED,
+        time_ns=now,
+        window_start_ns=taken,
+        window_end_ns=now,
+        detail=f"the server was restored from a backup of {time_text(taken)}: changes that it took after that are gone",
+    )
 
 
 def _silence(last: int, now: int) -> HealthRecord:

@@ -278,6 +278,13 @@ class Machines:
             ).all()
         return [(self._identity(row), row.last_contact) for row in rows]
 
+    def active_machines(self) -> list[MachineIdentity]:
+        """Return every active machine."""
+        table = schema.machines
+        with self._database.read() as connection:
+            rows = connection.execute(select(table).where(table.c.status == MachineStatus.ACTIVE)).all()
+        return [self._identity(row) for row in rows]
+
     def note_silence(self, machine_ids: Iterable[str]) -> None:
         """Remember that the silence of these machines was reported."""
         table = schema.machines
