@@ -183,7 +183,7 @@ class State:
             change.set_meta("machine", machine)
         self._witness.opened = opened
         self._witness.sent = dict(self._sequences)
-        self._witness.save(self._witness_path, durable=True)
+        self._witness.save(self._witness_path)
 
     def _objection(self, opened: int) -> str:
         if not self.epoch:
@@ -393,7 +393,7 @@ class State:
         with self.lock:
             if epoch == self.epoch and last > self._witness.sent.get(stream.value, 0):
                 self._witness.sent[stream.value] = last
-                self._witness.save(self._witness_path, durable=False)
+                self._witness.save(self._witness_path)
 
     def acknowledged(self, sent: Outbound) -> None:
         """Forget records that are safe with the forwarder."""
@@ -433,7 +433,7 @@ class State:
                 self._checksums.pop(kind, None)
             if change.reset_witness:
                 self._witness.epoch, self._witness.sent = self.epoch, {}
-                self._witness.save(self._witness_path, durable=True)
+                self._witness.save(self._witness_path)
         if change.added:
             with self.committed:
                 self.committed.notify_all()

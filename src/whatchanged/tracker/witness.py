@@ -2,9 +2,8 @@
 
 A state database that was copied, restored or rolled back would number records with sequences that were used
 before. SQLite cannot notice that, so the witness remembers what the database cannot have lost: which file it
-was (device and inode), how often it was opened, and how far each stream was sent. It is written before records
-leave the machine, so it is never behind what others have seen, except after a crash of the whole system, when
-it may be older than the database, which is harmless.
+was (device and inode), how often it was opened, and how far each stream was sent. It is on disk before records
+leave the machine, so it is never behind what others have seen.
 """
 
 from __future__ import annotations
@@ -49,16 +48,16 @@ class Witness(msgspec.Struct, kw_only=True):
         except (OSError, msgspec.DecodeError):
             return None
 
-    def save(self, path: str, *, durable: bool) -> None:
-        """Write the file atomically; `durable` waits for the disk. Raises StorageFull."""
+    def save(self, path: str) -> None:
+        """Write the file atomically; it is on disk when this returns. Raises StorageFull."""
         temporary = f"{path}.new"
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with open(descriptor, "wb") as stream:
                 stream.write(msgspec.json.encode(self))
-                if durable:
-                    stream.flush()
-                    os.fsync(stream.fileno())
+                stream.flush()
+                # A file that was renamed into place without this may be empty after a power failure.
+                os.fsync(stream.fileno())
             os.replace(temporary, path)
         except OSError as error:
             with contextlib.suppress(OSError):
