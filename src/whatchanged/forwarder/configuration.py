@@ -20,9 +20,10 @@ from xml.etree import ElementTree
 import httpx
 import msgspec
 
-from whatchanged.errors import OperationError, ServerError, StateError, WireError
+from whatchanged.errors import OperationError, StateError
 from whatchanged.forwarder import files
 from whatchanged.forwarder.client import ServerClient
+from whatchanged.forwarder.http import RetryLater
 from whatchanged.records.streams import DataType
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.settings import DataFolder
@@ -48,7 +49,6 @@ _log = logging.getLogger(__name__)
 _CHUNK = re.compile(r"\d{1,6}\.json\Z", re.ASCII)
 _REDELIVER = 30.0
 _API = "2022-06-02"
-_MAX_DOCUMENT = 16 * 1024 * 1024
 
 
 class Configuration:
@@ -255,29 +255,40 @@ class Fetcher:
         self._etag = ""
         self._endpoint = ""
         self._for = ""
+        self.news = False
+        """Whether the last answer was another document than the one before."""
 
     def fetch(self, wait: float) -> tuple[tuple[dict[str, Any], ...], tuple[ServerRequest, ...]] | None:
         """Return rules and requests, None if nothing is new. Raises ServerError, WireError, CredentialError."""
         identity = self._client.identity()
         if self._for != identity.fingerprint:
             self._etag, self._endpoint, self._for = "", "", identity.fingerprint
-        answer = self._ask(identity.resource_id, wait)
+        try:
+            answer = self._redirected(identity.resource_id, wait)
+        except OperationError:
+            self._endpoint = ""  # who was sent elsewhere and finds nobody there asks the first address again
+            raise
+        self.news = False
+        if answer.status_code == 304:
+            return None
+        if answer.status_code != 200:
+            self._endpoint = ""
+            raise RetryLater("no configuration", answer)
+        decoded = decode_configurations(answer.content)
+        for problem in decoded.problems:
+            _log.warning("configuration: %s", problem)
+        etag = answer.headers.get("etag", "")
+        self.news, self._etag = etag != self._etag, etag
+        return decoded.contents, decoded.document.requests
+
+    def _redirected(self, resource_id: str, wait: float) -> httpx.Response:
+        answer = self._ask(resource_id, wait)
         for _ in range(2):
             if answer.status_code != 421:
                 break
             self._endpoint = answer.headers.get("x-ms-agent-config-endpoint", "").rstrip("/")
-            answer = self._ask(identity.resource_id, wait)
-        if answer.status_code == 304:
-            return None
-        if answer.status_code != 200:
-            raise ServerError(f"no configuration: status {answer.status_code}", status=answer.status_code)
-        if len(answer.content) > _MAX_DOCUMENT:
-            raise WireError("agentConfigurations is too long")
-        decoded = decode_configurations(answer.content)
-        for problem in decoded.problems:
-            _log.warning("configuration: %s", problem)
-        self._etag = answer.headers.get("etag", "")
-        return decoded.contents, decoded.document.requests
+            answer = self._ask(resource_id, wait)
+        return answer
 
     def forget(self) -> None:
         """Ask for everything again: the last answer could not be taken over."""
@@ -313,7 +324,7 @@ def pass_on_results(client: ServerClient, configuration: Configuration) -> None:
             json={"success": result.success, "result": result.result},
         )
         if answer.status_code >= 500 or answer.status_code == 429:
-            raise ServerError("the server does not take an answer now", status=answer.status_code)
+            raise RetryLater("the server does not take an answer now", answer)
         if answer.status_code >= 400:
             _log.error("the server refuses the answer to request %s: status %s", result.id, answer.status_code)
         configuration.passed_on(result.id)

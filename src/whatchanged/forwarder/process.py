@@ -108,15 +108,15 @@ class _Forwarder:
         while not self._stop.is_set():
             begin = time.monotonic()
             try:
-                self._control_client.rotate()
                 changed, requests = fetch(fetcher, self._configuration, wait)
+                self._rotate()
             except CredentialError as error:
                 self._say_waiting(error)
                 self._stop.wait(_IDLE)
                 continue
             except OperationError as error:
                 self._lost(error)
-                self._stop.wait(backoff.failed(None))
+                self._stop.wait(backoff.failed(getattr(error, "retry_after", None)))
                 continue
             backoff.succeeded()
             self._regained()
@@ -126,9 +126,15 @@ class _Forwarder:
             if any(request.request == "newEpoch" for request in requests):
                 self._store.renew_own_epochs()
             quick = time.monotonic() - begin < wait / 2
-            if wait and quick and not changed and not requests:
+            if wait and quick and not fetcher.news:
                 self._stop.wait(self._settings.poll)  # a server without long poll answers at once
             wait = self._settings.long_poll
+
+    def _rotate(self) -> None:
+        try:
+            self._control_client.rotate()
+        except ServerError as error:
+            _log.warning("no new credential, the old one stays in use: %s", error)
 
     def _upload(self) -> None:
         backoff = Backoff(self._settings.backoff, self._settings.longest_backoff)
@@ -177,7 +183,7 @@ class _Forwarder:
                 backoff.succeeded()
             except OperationError as error:
                 _log.info("answers to requests: %s", error.message)
-                self._stop.wait(backoff.failed(None))
+                self._stop.wait(backoff.failed(getattr(error, "retry_after", None)))
 
     def _report(self) -> None:
         last: dict[str, Any] = {}

@@ -13,17 +13,15 @@ import random
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import msgpack
 
-from whatchanged.errors import RecordError, ServerError
+from whatchanged.errors import RecordError
 from whatchanged.forwarder.client import ServerClient
 from whatchanged.forwarder.health import Health
-from whatchanged.forwarder.identity import error_of
+from whatchanged.forwarder.http import RetryLater, error_of
 from whatchanged.forwarder.store import Store, StoredRow
 from whatchanged.records.carrier import Eviction
 from whatchanged.records.health import HealthReason, HealthStatus
@@ -59,13 +57,6 @@ class Backoff:
             return min(retry_after, _LONGEST_RETRY_AFTER)
         ceiling = min(self._longest, self._first * 2 ** (self._failures - 1))
         return random.uniform(0, ceiling)  # noqa: S311 - spreads load, hides nothing
-
-
-@dataclass(slots=True)
-class _Answer:
-    status: int
-    retry_after: float | None
-    message: str
 
 
 class Uploader:
@@ -108,17 +99,20 @@ class Uploader:
             self._narrow(stream, rows, "larger than an upload may be")
             return
         answer = self._send(stream, rows, body)
-        if answer.status == 204:
+        if answer.status_code == 204:
             self._store.settle(stream, rows)
             self.last_upload = time.time()
-        elif answer.status in _FOR_GOOD and answer.retry_after is None:
-            known = stream in DataType.__members__.values()
-            if known and answer.status != 404:
-                self._narrow(stream, rows, answer.message)
-            else:
-                self._refuse(stream, rows, answer.message)
+            return
+        code, message = error_of(answer)
+        # A word without a code is not the server's: a proxy in between has no say over records.
+        ours = code or answer.status_code == 413
+        if answer.status_code not in _FOR_GOOD or "retry-after" in answer.headers or not ours:
+            raise RetryLater("the server does not take records now", answer)
+        why = f"{answer.status_code} {code}: {message}"
+        if stream in DataType.__members__.values() and answer.status_code != 404:
+            self._narrow(stream, rows, why)
         else:
-            raise RetryLater(f"the server does not take records now: {answer.message}", answer)
+            self._refuse(stream, rows, why)
 
     def _narrow(self, stream: str, rows: Sequence[StoredRow], why: str) -> None:
         if len(rows) == 1:
@@ -145,9 +139,9 @@ class Uploader:
             lost=sum(row.count for row in rows),
         )
 
-    def _send(self, stream: str, rows: Sequence[StoredRow], body: bytes) -> _Answer:
+    def _send(self, stream: str, rows: Sequence[StoredRow], body: bytes) -> httpx.Response:
         rule = self._client.identity().implicit_rule_id
-        answer = self._client.request(
+        return self._client.request(
             "POST",
             f"/dataCollectionRules/{rule}/streams/{stream}",
             params={"api-version": "2023-01-01"},
@@ -158,15 +152,6 @@ class Uploader:
             },
             content=body,
         )
-        return _Answer(answer.status_code, _retry_after(answer), f"{answer.status_code} {': '.join(error_of(answer))}")
-
-
-class RetryLater(ServerError):
-    """The server is there and asks for patience."""
-
-    def __init__(self, message: str, answer: _Answer) -> None:
-        super().__init__(message, status=answer.status)
-        self.retry_after = answer.retry_after
 
 
 def batch_id(stream: str, rows: Sequence[StoredRow], body: bytes) -> str:
@@ -196,15 +181,3 @@ def _text(stream: str, row: StoredRow) -> bytes:
             reason=row.reason,
         ).fields()
     )
-
-
-def _retry_after(answer: httpx.Response) -> float | None:
-    text = answer.headers.get("retry-after")
-    if text is None:
-        return None
-    if text.strip().isdigit():
-        return float(text.strip()[:9])
-    try:
-        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fluent.sender import FluentSender
 
 from whatchanged import ipc
-from whatchanged.errors import CredentialError, OperationError, ServerError
+from whatchanged.errors import CredentialError, OperationError, ServerError, SettingsError
 from whatchanged.forwarder import identity
 from whatchanged.forwarder.client import ServerClient
-from whatchanged.forwarder.configuration import Configuration
+from whatchanged.forwarder.configuration import Configuration, Fetcher
 from whatchanged.forwarder.health import Health
 from whatchanged.forwarder.pipe_server import PipeServer
 from whatchanged.forwarder.settings import ForwarderSettings
@@ -68,6 +69,8 @@ class Authority(HTTPServer):
         context.load_cert_chain(file)
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.takes = "wcm1.m.one"
+        self.enrols = True
+        self.redirect = ""
         self.asked = 0
 
     @property
@@ -91,6 +94,11 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked += 1
         if self.path == "/api/v1/ca":
             self.answer(200, self.server.pem)
+        elif self.server.redirect:
+            self.send_response(421)
+            self.send_header("x-ms-agent-config-endpoint", self.server.redirect)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
         elif self.headers["Authorization"] == f"Bearer {self.server.takes}":
             self.answer(200, b"{}")
         else:
@@ -99,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/api/v1/enroll":
-            self.answer(201, json.dumps(GIVEN).encode())
+            self.answer(201 if self.server.enrols else 403, json.dumps(GIVEN).encode())
         else:
             self.answer(201, b'{"credential":"wcm1.m.two"}')
 
@@ -135,6 +143,87 @@ def test_only_the_pinned_authority_enrols(authority: Authority, tmp_path: Path) 
     assert "wcm1" not in repr(made)
     with pytest.raises(OperationError, match="plain http"):
         identity.enroll("http://changes.example.com", "wce1.i.s.-", data, facts={})
+
+
+def test_an_enrolment_that_fails_leaves_the_one_before_it_whole(authority: Authority, tmp_path: Path) -> None:
+    data = DataFolder(str(tmp_path / "data"))
+    identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    (tmp_path / "other").mkdir()
+    with Authority(tmp_path / "other") as other:
+        other.enrols = False
+        thread = threading.Thread(target=other.serve_forever, args=(0.02,))
+        thread.start()
+        with pytest.raises(CredentialError):
+            identity.enroll(other.url, f"wce1.i.s.{other.pin}", data, facts={})
+        other.shutdown()
+        thread.join()
+    client = client_of(data)
+    assert client.request("GET", "/x").status_code == 200
+    client.close()
+
+
+def test_a_proxy_has_no_business_between_us_and_our_own_machine(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    data = DataFolder(str(tmp_path / "data"))
+    identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    client = client_of(data)
+    assert client.request("GET", "/x").status_code == 200
+    client.close()
+
+
+@pytest.mark.parametrize("proxy", ["proxy.example.com", "ftp://proxy", "socks5://proxy:1080", "http://[::1"])
+def test_a_proxy_that_cannot_be_one_is_a_wrong_setting(proxy: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="proxy"):
+        identity.enroll("https://changes.example.com", "wce1.i.s.-", DataFolder(str(tmp_path)), facts={}, proxy=proxy)
+
+
+@pytest.mark.parametrize("server", ["https://[::1", "https://host:port", "https://", "changes.example.com", "ftp://a"])
+def test_what_is_no_address_is_said(server: str, tmp_path: Path) -> None:
+    with pytest.raises(OperationError, match="no address"):
+        identity.enroll(server, "wce1.i.s.-", DataFolder(str(tmp_path)), facts={})
+
+
+def test_a_refusal_of_an_older_credential_is_not_final(authority: Authority, tmp_path: Path) -> None:
+    data = DataFolder(str(tmp_path / "data"))
+    identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    keeper = identity.IdentityKeeper(data)
+    before = keeper.current()
+    assert before is not None
+    # While a question with the old credential was under way, another thread wrote the next one and the server took it.
+    assert keeper.change(before, msgspec.structs.replace(before, pending_credential="wcm1.m.two"))
+    authority.takes = "wcm1.m.two"
+    assert not keeper.refuse(before, "InvalidCredential")
+    assert keeper.refusal() == ""
+    client = client_of(data)
+    assert client.request("GET", "/x").status_code == 200
+    client.close()
+
+
+@pytest.mark.parametrize("elsewhere", ["https://127.0.0.1:1", "https://[::1", "http://changes.example.com", ""])
+def test_who_is_sent_to_a_dead_end_asks_the_first_address_again(
+    elsewhere: str, authority: Authority, tmp_path: Path
+) -> None:
+    data = DataFolder(str(tmp_path / "data"))
+    identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    client = client_of(data)
+    fetcher = Fetcher(client)
+    authority.redirect = elsewhere or authority.url
+    with pytest.raises(OperationError):
+        fetcher.fetch(0)
+    authority.redirect = ""
+    assert fetcher.fetch(0) == ((), ())
+    client.close()
+
+
+def test_a_damaged_refusal_is_none(authority: Authority, tmp_path: Path) -> None:
+    data = DataFolder(str(tmp_path / "data"))
+    identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    (tmp_path / "data/forwarder/refused.json").write_bytes(b'{"code":"\xff')
+    assert identity.IdentityKeeper(data).refusal() == ""
 
 
 def test_rotation_keeps_the_old_credential_until_the_new_one_was_taken(authority: Authority, tmp_path: Path) -> None:
