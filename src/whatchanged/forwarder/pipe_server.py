@@ -189,14 +189,8 @@ class PipeServer:
         existing = [s for s in self._store.streams if s.startswith(f"Custom-{uid}-")]
         if stream not in existing and len(existing) >= _FOREIGN_STREAMS:
             raise WireError(f"uid {uid} has {_FOREIGN_STREAMS} streams already")
-        for entry in message.entries:
-            fields = {k: v for k, v in entry.record.items() if not k.startswith("_")}
-
-            def make(epoch: str, sequence: int, fields: dict[str, object] = fields, at: int = entry.time_ns) -> bytes:
-                carrier = {"_Stream": stream, "_Epoch": epoch, "_Sequence": sequence}
-                return forward.pack_record({"_TimeNs": at, **fields, **carrier})
-
-            self._store.append_own(stream, make)
+        makes = [partial(_foreign_record, stream, entry) for entry in message.entries]
+        self._store.append_own(stream, *makes, chunk=message.chunk)
 
     def _refuse(self, channel: ipc.Channel, what: str) -> NoReturn:
         uid = channel.peer.uid
@@ -209,3 +203,9 @@ class PipeServer:
                 HealthStatus.WARNING, HealthReason.REFUSED, f"uid {uid} {what} on the local pipe; it is not permitted"
             )
         raise WireError(f"uid {uid} {what}; it is not permitted")
+
+
+def _foreign_record(stream: str, entry: forward.Entry, epoch: str, sequence: int) -> bytes:
+    fields = {name: value for name, value in entry.record.items() if not name.startswith("_")}
+    carrier = {"_Stream": stream, "_Epoch": epoch, "_Sequence": sequence}
+    return forward.pack_record({"_TimeNs": entry.time_ns, **fields, **carrier})

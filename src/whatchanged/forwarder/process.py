@@ -189,6 +189,7 @@ class _Forwarder:
         last: dict[str, Any] = {}
         while not self._stop.wait(1.0):
             self._note_dropped()
+            self._note_damages()
             if (now := self._status()) != last:
                 self._write_status()
                 last = now
@@ -196,16 +197,20 @@ class _Forwarder:
     # --- what they say ---
 
     def _status(self) -> dict[str, Any]:
-        identity = self._keeper.current()
+        identity, refused, error = None, "", self._last_error
+        try:
+            identity, refused = self._keeper.current(), self._keeper.refusal()
+        except StateError as trouble:
+            error = trouble.message
         return {
             "enrolled": identity is not None,
             "server": "" if identity is None else identity.server,
             "machineId": "" if identity is None else identity.machine_id,
-            "refused": self._keeper.refusal(),
+            "refused": refused,
             "connected": self._configuration.connected,
             "streams": {s: {"rows": rows, "bytes": size} for s, (rows, size) in self._store.depth().items()},
             "lastUpload": self._uploader.last_upload,
-            "lastError": self._last_error,
+            "lastError": error,
             "pid": os.getpid(),
         }
 
@@ -240,6 +245,18 @@ class _Forwarder:
             self._last_error = ""
             self._contact.set()
             self._health.note(HealthStatus.OK, HealthReason.CONNECTION, "the server answers")
+
+    def _note_damages(self) -> None:
+        for damage in self._store.take_damages():
+            rows = "the records in it are" if damage.rows is None else f"{damage.rows} records are"
+            self._health.note(
+                HealthStatus.ERROR,
+                HealthReason.STATE_RECREATED,
+                f"the local store was damaged ({damage.why}) and is begun anew; {rows} lost to the server, "
+                f"the file is kept as {damage.kept_as}",
+                stream=damage.stream,
+                lost=damage.rows,
+            )
 
     def _note_dropped(self) -> None:
         """Say what the quota has cost: at once, then at most once a minute, or the news would fill the store."""

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import msgpack
 
-from whatchanged.errors import RecordError
+from whatchanged.errors import OperationError, RecordError, StateError, StorageFull
 from whatchanged.forwarder.client import ServerClient
 from whatchanged.forwarder.health import Health
 from whatchanged.forwarder.http import RetryLater, error_of
@@ -35,6 +35,8 @@ _ROWS = 5_000
 _STORED_BYTES = 1_536 * 1024
 _BATCH = uuid.UUID("0b9f4a0e-67c6-4c38-8c0e-6a55a0a6d9c1")
 _FOR_GOOD = frozenset({400, 404, 413, 415, 422})
+_EVERYBODY = frozenset({401, 403, 429, 502, 503, 504})
+"""What concerns every stream."""
 _LONGEST_RETRY_AFTER = 3600.0
 
 
@@ -71,9 +73,23 @@ class Uploader:
     def cycle(self) -> int:
         """Upload one batch of every stream; return how many were sent or settled.
 
-        Raises ServerError (with `retry_after`, seconds or None) when to try again later, CredentialError for good.
+        Raises RetryLater, ServerError, StateError, StorageFull when to try again later, CredentialError for good. What
+        fails for one stream only does not keep the others.
         """
-        return sum(self._stream(stream) for stream in self._store.streams)
+        sent = 0
+        trouble: OperationError | None = None
+        for stream in self._store.streams:
+            try:
+                sent += self._stream(stream)
+            except RetryLater as error:
+                if error.retry_after is not None or error.status in _EVERYBODY:
+                    raise
+                trouble = error
+            except (StateError, StorageFull) as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
+        return sent
 
     def _stream(self, stream: str) -> int:
         rows = self._store.lease(stream, _ROWS, _STORED_BYTES)
