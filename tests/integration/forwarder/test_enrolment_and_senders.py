@@ -9,10 +9,11 @@ import ssl
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import msgpack
 import msgspec
 import pytest
 from cryptography import x509
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fluent.sender import FluentSender
 
 from whatchanged import ipc
-from whatchanged.errors import CredentialError, OperationError, ServerError, SettingsError
+from whatchanged.errors import CredentialError, OperationError, PeerError, ServerError, SettingsError
 from whatchanged.forwarder import identity
 from whatchanged.forwarder.client import ServerClient
 from whatchanged.forwarder.configuration import Configuration, Fetcher
@@ -29,7 +30,9 @@ from whatchanged.forwarder.health import Health
 from whatchanged.forwarder.pipe_server import PipeServer
 from whatchanged.forwarder.settings import ForwarderSettings
 from whatchanged.forwarder.store import Store
+from whatchanged.ipc import Peer
 from whatchanged.settings import DataFolder
+from whatchanged.wire import agent, forward
 
 if sys.platform == "win32":
     pytest.skip("Unix sockets", allow_module_level=True)
@@ -265,25 +268,85 @@ def test_after_a_final_word_nothing_is_asked_until_enrolled_anew(authority: Auth
     client.close()
 
 
+@pytest.fixture
+def pipes(tmp_path: Path) -> Iterator[Callable[..., Store]]:
+    """Pipe servers, each with its store: of which one is asked by the account of the peer."""
+    started: list[tuple[PipeServer, Store]] = []
+    stop = threading.Event()
+
+    def start(*endpoints: ipc.Endpoint, tracker_uid: int, foreign_uids: tuple[int, ...] = ()) -> Store:
+        data = DataFolder(str(tmp_path / "data"))
+        settings = ForwarderSettings(data=data, tracker_uid=tracker_uid, foreign_uids=foreign_uids)
+        store = Store(settings.tables, 10**9)
+        server = PipeServer(settings, store, Configuration(data, 10), Health(store), stop, endpoints=endpoints)
+        server.start()
+        started.append((server, store))
+        return store
+
+    yield start
+    stop.set()
+    for server, store in started:
+        server.close()
+        store.close()
+
+
 @pytest.mark.parametrize("permitted", [True, False])
-def test_an_unmodified_fluent_logger(permitted: bool, tmp_path: Path) -> None:
-    data = DataFolder(str(tmp_path))
+def test_an_unmodified_fluent_logger(permitted: bool, tmp_path: Path, pipes: Callable[..., Store]) -> None:
     socket_path = str(tmp_path / "p")
     uid = os.geteuid()
-    settings = ForwarderSettings(data=data, tracker_uid=uid + 1, foreign_uids=(uid,) if permitted else ())
-    store = Store(settings.tables, 10**9)
-    stop = threading.Event()
-    server = PipeServer(
-        settings, store, Configuration(data, 10), Health(store), stop, endpoints=(ipc.PathSocket(socket_path),)
-    )
-    server.start()
+    store = pipes(ipc.PathSocket(socket_path), tracker_uid=uid + 1, foreign_uids=(uid,) if permitted else ())
     sender = FluentSender("app", host=f"unix://{socket_path}", timeout=10)
     generation = store.wait(-1, 0)
     assert sender.emit("log", {"message": "hello", "_Stream": "CONFIG_CHANGE_BLOB_V2"})
     store.wait(generation, 10)
     sender.close()
-    stop.set()
-    server.close()
-    expected = f"Custom-{uid}-app-log" if permitted else "TRACKING_HEALTH"
-    assert store.streams == (expected,)
-    store.close()
+    assert store.streams == (f"Custom-{uid}-app-log" if permitted else "TRACKING_HEALTH",)
+
+
+def answers(channel: ipc.Channel) -> bool:
+    try:
+        channel.send(agent.encode_request(agent.ConfigurationRequest(request_id="1", tag="ChangeTracking-Linux")))
+        return b"TaggedData" in channel.receive(65_536, 10)
+    except PeerError:
+        return False
+
+
+def test_others_cannot_take_the_trackers_place(pipes: Callable[..., Store]) -> None:
+    def endpoint(uid: int) -> ipc.MemoryPipe:
+        return ipc.MemoryPipe(f"uid-{uid}", Peer(uid, uid, 1))
+
+    others = range(1001, 1006)
+    pipes(*map(endpoint, (5, *others)), tracker_uid=5)
+    channels: list[ipc.Channel] = []
+    served = []
+    for uid in others:
+        mine = [ipc.connect(endpoint(uid)) for _ in range(20)]
+        channels += mine
+        served.append(sum(map(answers, mine)))
+    assert served == [16, 16, 16, 0, 0]
+    assert answers(ipc.connect(endpoint(5)))
+    for channel in channels:
+        channel.close()
+
+
+def test_who_may_send_no_records_is_not_read_at_length(pipes: Callable[..., Store]) -> None:
+    endpoint = ipc.MemoryPipe("stranger", Peer(1001, 1001, 1))
+    store = pipes(endpoint, tracker_uid=5)
+    with ipc.connect(endpoint) as channel:
+        with pytest.raises(PeerError):  # it hangs up long before the message is complete
+            channel.send(b"\x92\xa1t\xc6\x00\xff\xff\xff" + bytes(4 * 1024 * 1024), 10)
+        assert channel.receive(10, 10) == b""
+    assert store.streams == ()
+
+
+def test_a_chunk_of_others_that_is_sent_again_is_acknowledged_and_not_stored_again(
+    pipes: Callable[..., Store],
+) -> None:
+    endpoint = ipc.MemoryPipe("sender", Peer(1001, 1001, 1))
+    store = pipes(endpoint, tracker_uid=5, foreign_uids=(1001,))
+    message = msgpack.packb(["app", [[1, {"n": i}] for i in range(3)], {"chunk": "YWJj"}])
+    with ipc.connect(endpoint) as channel:
+        for _ in range(2):
+            channel.send(message)
+            assert forward.decode_ack(channel.receive(100, 10)) == "YWJj"
+    assert store.depth()["Custom-1001-app"][0] == 3
