@@ -101,6 +101,8 @@ def test_machines_and_status(live: Installation) -> None:
         row["Component"] for row in status
     }
     assert "Collected" in ask(live, "status")
+    forwarder = {row["Name"]: row["Value"] for row in status if row["Component"] == "Forwarder" and "Name" in row}
+    assert (forwarder["running"], forwarder["enrolled"], forwarder["machineId"]) == (True, True, machine["id"])
 
 
 def test_scan_why_and_collect(live: Installation) -> None:
@@ -112,6 +114,9 @@ def test_scan_why_and_collect(live: Installation) -> None:
     assert why["tracked"] is True
     assert "It is in the inventory." in ask(live, "why", "/srv/tree/plain")
     assert "It is not in the inventory." in ask(live, "why", "/srv/elsewhere\n\x1b[31m")
+    assert "It is in the inventory." in ask(live, "why", os.fsdecode(b"/srv/tree/\xff\xfe"))
+    (why,) = rows(live, "why", os.fsdecode(b"/srv/tree/\xff\xfe"))
+    assert os.fsencode(why["path"]) == b"/srv/tree/\xff\xfe"
     root = ["--root", str(live.root)]
     (fine,) = rows(live, "collect", "software", *root)
     assert (fine["SoftwareName"], fine["CurrentVersion"]) == ("fine", "1.0")

@@ -187,12 +187,14 @@ class _Forwarder:
 
     def _report(self) -> None:
         last: dict[str, Any] = {}
-        while not self._stop.wait(1.0):
+        while True:
             self._note_dropped()
             self._note_damages()
             if (now := self._status()) != last:
                 self._write_status()
                 last = now
+            if self._stop.wait(1.0):
+                return
 
     # --- what they say ---
 
