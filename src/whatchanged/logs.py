@@ -11,6 +11,7 @@ import logging
 import sys
 import time
 import unicodedata
+from typing import Any
 
 __all__ = ["configure", "printable"]
 
@@ -41,6 +42,11 @@ class _Formatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         record.message = printable(record.message)
         return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+        # The message of an exception may hold a hostile name, with a newline that begins a line of its own.
+        lines = super().formatException(ei).splitlines()
+        return "\n".join(f"  {printable(line)}" for line in lines)
 
 
 def configure(level: str = "INFO") -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from whatchanged.errors import SettingsError
 
-__all__ = ["DataFolder", "Setting", "boolean", "load", "positive_float", "positive_int", "text"]
+__all__ = ["DataFolder", "Setting", "boolean", "load", "positive_float", "positive_int", "text", "whole_number"]
 
 
 def text(value: object) -> str:
@@ -27,15 +27,26 @@ def text(value: object) -> str:
 
 def positive_int(value: object) -> int:
     """Accept a whole number of at least 1, also as text."""
-    number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else 0
-    if number < 1:
-        raise ValueError("must be a whole number of at least 1")
+    return whole_number(value, 1, None, "must be a whole number of at least 1")
+
+
+def whole_number(value: object, least: int, most: int | None, words: str) -> int:
+    """Accept a whole number from `least` to `most`, also as text; else raise ValueError with `words`."""
+    try:
+        number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else least - 1
+    except ValueError:
+        number = least - 1
+    if number < least or (most is not None and number > most):
+        raise ValueError(words)
     return number
 
 
 def positive_float(value: object) -> float:
     """Accept a number above 0, also as text."""
-    number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        number = 0.0
     if not number > 0:
         raise ValueError("must be a number above 0")
     return number
@@ -70,6 +81,8 @@ class Setting:
     parse: Callable[[object], Any]
     help: str
     unit: str = ""
+    secret: bool = False
+    """It has no flag, and its value is never shown."""
 
     @property
     def environment(self) -> str:
@@ -101,7 +114,7 @@ def load(
         try:
             values[setting.name] = setting.parse(raw)
         except ValueError as error:
-            problems.append(f"{source}: {setting.name} {error}, not {raw!r}")
+            problems.append(f"{source}: {setting.name} {error}" + ("" if setting.secret else f", not {raw!r}"))
     if problems:
         raise SettingsError("; ".join(problems))
     return values
@@ -129,7 +142,7 @@ def _read(file: str) -> dict[str, Any]:
             return tomllib.load(stream)
     except OSError as error:
         raise SettingsError(f"cannot read settings: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} is no TOML: {error}") from error
 
 

@@ -194,11 +194,19 @@ class Installation:
         return self.changes()
 
     def _delivered(self) -> bool:
-        """Whether neither tracker nor forwarder has a record left."""
-        said = {(r["Component"], r["Name"]): r["Value"] for r in json.loads(self.command("status", "--json").stdout)
-                if "Name" in r and "Value" in r}  # fmt: skip
-        waiting = [v for (who, name), v in said.items() if name.startswith("outbox.rows.") or name.endswith(".rows")]
-        return ("Forwarder", "connected") in said and not any(waiting)
+        status = {
+            f"{row['Component']}.{row['Name']}": row["Value"]
+            for row in json.loads(self.command("status", "--json").stdout)
+            if "Name" in row
+        }
+        waiting = [value for name, value in status.items() if name.startswith("Tracker.outbox.rows.")]
+        # Not the forwarder's own streams: a heartbeat may always be on its way.
+        waiting += [
+            value
+            for name, value in status.items()
+            if name.startswith("Forwarder.streams.CONFIG_") and name.endswith(".rows")
+        ]
+        return status.get("Forwarder.running") is True and not any(waiting)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Stop it and return the exit code."""

@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from e2e.conftest import Installation, eventually
+from whatchanged.cli import tracker_control
+from whatchanged.cli.options import Values
 from whatchanged.errors import OperationError
-from whatchanged.tracker import control
 
 __all__ = ["Machine", "Witnessed", "judge"]
 
@@ -88,17 +89,18 @@ class Machine(Installation):
             self.kill(name)
 
     def scan(self) -> None:
-        control.request(str(self.data / "tracker" / "control.socket"), {"command": "scan"}, timeout=120)
+        self._ask("scan")
 
     def tracker_status(self) -> Mapping[str, Any]:
         """What the tracker says; while it starts, that it has nothing."""
         try:
-            answer: Mapping[str, Any] = control.request(
-                str(self.data / "tracker" / "control.socket"), {"command": "status"}, timeout=30
-            )
+            answer: Mapping[str, Any] = self._ask("status")
         except OperationError:
             return {"configuration": {"kinds": []}, "outbox": {"rows": {"": 1}, "full": False}}
         return answer
+
+    def _ask(self, command: str) -> Any:
+        return tracker_control.ask(Values({"data": str(self.data)}), command, timeout=120)
 
     def _delivered(self) -> bool:
         try:

@@ -97,9 +97,9 @@ def test_machines_and_status(live: Installation) -> None:
     (machine,) = rows(live, "machines")
     assert machine["id"] in ask(live, "machines")
     status = rows(live, "status")
-    said = {(row["Component"], row["Name"]): row["Value"] for row in status if "Value" in row}
+    said = {(row["Component"], row["Name"]): row["Value"] for row in status if "Name" in row}
     assert said["Tracker", "configuration.kinds"] == ["Daemons", "Files", "Software"]
-    assert said["Forwarder", "connected"] is True
+    assert (said["Forwarder", "running"], said["Forwarder", "machineId"]) == (True, machine["id"])
     assert "Collected" in {row.get("Reason") for row in status}
     shown = ask(live, "status")
     assert "0 records wait" in shown
@@ -115,6 +115,9 @@ def test_scan_why_and_collect(live: Installation) -> None:
     assert why["tracked"] is True
     assert "It is in the inventory." in ask(live, "why", "/srv/tree/plain")
     assert "It is not in the inventory." in ask(live, "why", "/srv/elsewhere\n\x1b[31m")
+    assert "It is in the inventory." in ask(live, "why", os.fsdecode(b"/srv/tree/\xff\xfe"))
+    (why,) = rows(live, "why", os.fsdecode(b"/srv/tree/\xff\xfe"))
+    assert os.fsencode(why["path"]) == b"/srv/tree/\xff\xfe"
     root = ["--root", str(live.root)]
     (fine,) = rows(live, "collect", "software", *root)
     assert (fine["SoftwareName"], fine["CurrentVersion"]) == ("fine", "1.0")

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from e2e.conftest import Installation, eventually
-from whatchanged.tracker import control
+from whatchanged.cli import tracker_control
+from whatchanged.cli.options import Values
 
 
 def told(installation: Installation, kind: str = "Files") -> list[tuple[str, str]]:
@@ -178,9 +179,8 @@ def test_an_untouched_machine_makes_no_rows_in_200_cycles(installation: Installa
     before = {kind: installation.inventory(kind) for kind in ("files", "software", "daemons")}
     assert len(before["files"]) == 50
     assert len(before["software"]) > 100
-    socket = str(installation.data / "tracker" / "control.socket")
     for _ in range(200):
-        control.request(socket, {"command": "scan"}, timeout=60)
+        tracker_control.ask(Values({"data": str(installation.data)}), "scan")
     assert installation.settled() == []
     # An item's place in its stream is that of the row that carried it: none was sent again.
     for kind, rows in before.items():

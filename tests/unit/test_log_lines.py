@@ -50,3 +50,16 @@ def test_a_hostile_name_cannot_forge_a_line(root_logger: None, capsys: pytest.Ca
     assert len(lines) == 1
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARNING whatchanged\.test: denied: x\\x0a", lines[0])
     assert "\x1b" not in lines[0]
+
+
+def test_a_hostile_name_in_an_exception_cannot_forge_a_line(
+    root_logger: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("INFO")
+    try:
+        raise ValueError("x\n2026-01-01T00:00:00.000Z ERROR all is lost\x1b[2J")
+    except ValueError:
+        logging.getLogger("whatchanged.test").exception("it failed")
+    shown = capsys.readouterr().err
+    assert "\x1b" not in shown
+    assert [line for line in shown.splitlines() if line.startswith("2026-01-01")] == []

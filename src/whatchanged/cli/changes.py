@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", help="only below this path")
     parser.add_argument("--from", dest="since", type=moment, metavar="TIME", help="since then: 24h, 7d, or ISO 8601")
     parser.add_argument("--to", dest="until", type=moment, metavar="TIME", help="until then")
-    parser.add_argument("--limit", type=positive, default=100, metavar="N", help="at most so many (default: 100)")
+    parser.add_argument("--limit", type=positive, metavar="N", help="at most so many (default: 100; --json: all)")
 
 
 def positive(text: str) -> int:
@@ -61,11 +61,19 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         "from": arguments.since,
         "to": arguments.until,
     }
+    limit = arguments.limit or (None if output.as_json else 100)
     with connect(load_values(arguments)) as server:
-        rows: Iterable[dict[str, Any]] = server.pages("/api/v1/changes", wanted, arguments.limit)
+        rows: Iterable[dict[str, Any]] = server.pages("/api/v1/changes", wanted, limit)
         shown = rows if output.as_json else for_people(rows)
-        output.rows(shown, _COLUMNS, empty="No changes. `whatchanged status` says how the tracking fares.")
+        count = output.rows(shown, _COLUMNS, empty="No changes. `whatchanged status` says how the tracking fares.")
+    say_limit(count, limit, output)
     return 0
+
+
+def say_limit(count: int, limit: int | None, output: Output) -> None:
+    """Say that there may be more than people see."""
+    if not output.as_json and limit is not None and count >= limit:
+        output.message(f"Only the first {limit} are shown; --limit N shows more.")
 
 
 def for_people(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -33,23 +33,31 @@ class Connection:
         import httpx
 
         self.url = url.rstrip("/")
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            scheme, host = urlsplit(self.url).scheme, httpx.URL(self.url).host
+        except (ValueError, httpx.InvalidURL):
+            scheme, host = "", ""
+        if scheme not in ("http", "https") or not host:
             raise SettingsError(f"{url!r} is no address of a server", hint="it looks like https://host:8350")
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        if scheme == "http" and host not in _LOOPBACK:
             raise SettingsError(
                 f"{url} would send the token unprotected", hint="use https; plain http is for loopback only"
             )
         verify: ssl.SSLContext | bool = _context(ca) if ca else True
         # A proxy has no business between us and our own machine.
-        trust_env = parts.hostname not in _LOOPBACK
-        self._client: httpx.Client = httpx.Client(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            verify=verify,
-            timeout=_TIMEOUT,
-            trust_env=trust_env,
-        )
+        trust_env = host not in _LOOPBACK
+        try:
+            self._client: httpx.Client = httpx.Client(
+                base_url=self.url,
+                headers={"Authorization": f"Bearer {token}"} if token else {},
+                verify=verify,
+                timeout=_TIMEOUT,
+                trust_env=trust_env,
+            )
+        except (ValueError, ImportError) as error:
+            raise SettingsError(
+                f"cannot use the proxy or the token: {error}", hint="look at HTTPS_PROXY and WHATCHANGED_TOKEN"
+            ) from error
 
     def __enter__(self) -> Connection:
         return self

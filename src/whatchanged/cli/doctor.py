@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from whatchanged.cli import local_forwarder
 from whatchanged.cli.connection import connect
 from whatchanged.cli.install import installed_units
 from whatchanged.cli.options import Values, add_settings, load_values
 from whatchanged.cli.output import Output
 from whatchanged.cli.tracker_control import ask
-from whatchanged.errors import OperationError
+from whatchanged.errors import OperationError, SettingsError
 
 NAME = "doctor"
 SUMMARY = "Look at what usually goes wrong, and say what to do"
@@ -105,25 +106,48 @@ def _tracker(values: Values) -> Iterator[Finding]:
         yield Finding("rules", "Warning", "no rule asks for anything here", "`whatchanged rules associate`")
 
 
-def _pipe(values: Values) -> Iterator[Finding]:
+def _forwarder(values: Values) -> Iterator[Finding]:
     if values["url"]:
         return
-    there = os.path.exists(values.data.pipe_socket)
-    advice = "" if there else "is the forwarder running, and may you enter its folder?"
-    yield Finding("pipe", "Ok" if there else "Error", values.data.pipe_socket, advice)
+    if trouble := local_forwarder.listens(values):
+        yield Finding("forwarder", "Error", trouble, "is the forwarder running, and may you enter its folder?")
+    try:
+        said = local_forwarder.status(values)
+    except SettingsError as error:
+        yield Finding("forwarder", "Warning", error.message, error.hint)
+        return
+    if said is None:
+        return
+    waiting = sum(stream.get("rows", 0) for stream in said.get("streams", {}).values())
+    where = f"{said.get('server')}, {waiting} records wait"
+    if said.get("refused"):
+        refused = f"the server refuses this machine for good ({said['refused']})"
+        yield Finding("forwarder", "Error", refused, "enrol it anew: `whatchanged enroll`")
+    elif not said.get("enrolled"):
+        detail = said.get("lastError") or "this machine is not enrolled"
+        yield Finding("forwarder", "Error", str(detail), "`whatchanged enroll --server URL --token-file FILE`")
+    elif not said.get("connected"):
+        yield Finding("forwarder", "Error", f"{where}: {said.get('lastError')}", "look at the network and the server")
+    elif not trouble:
+        yield Finding("forwarder", "Ok", where)
 
 
 def _units(values: Values) -> Iterator[Finding]:
     for unit in installed_units():
-        done = subprocess.run(  # noqa: S603 - an absolute program and names of ours
-            ["/usr/bin/systemctl", "is-active", unit], capture_output=True, text=True, timeout=10, check=False
-        )
-        state = done.stdout.strip()
+        try:
+            done = subprocess.run(  # noqa: S603 - an absolute program and names of ours
+                ["/usr/bin/systemctl", "is-active", unit], capture_output=True, text=True, timeout=10, check=False
+            )
+            state = done.stdout.strip()
+        except (OSError, subprocess.TimeoutExpired) as error:
+            state = f"unknown: {error}"
         advice = "" if state == "active" else f"journalctl -u {unit}"
         yield Finding(unit, "Ok" if state == "active" else "Error", state, advice)
 
 
 def _server(values: Values) -> Iterator[Finding]:
+    if local_forwarder.is_agent_only(values):
+        return
     try:
         with connect(values) as server:
             began = time.time()
@@ -144,7 +168,7 @@ CHECKS: tuple[Callable[[Values], Iterator[Finding]], ...] = (
     _disk,
     _limits,
     _units,
-    _pipe,
+    _forwarder,
     _tracker,
     _server,
 )

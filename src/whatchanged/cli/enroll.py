@@ -7,7 +7,7 @@ import argparse
 from whatchanged import logs
 from whatchanged.cli.options import Values, add_settings, load_values, read_secret
 from whatchanged.cli.output import Output
-from whatchanged.cli.privileges import drop, keep_modules_reachable
+from whatchanged.cli.privileges import act_for_owner_of, drop, keep_modules_reachable
 
 NAME = "enroll"
 SUMMARY = "Make this machine known to a server, with an enrolment token"
@@ -28,6 +28,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Enrol, as the account of the forwarder."""
     values = load_values(arguments)
     token = read_secret(arguments.token_file, TOKEN_VARIABLE)
+    act_for_owner_of(values.data.forwarder)
     logs.configure(values["log_level"])
     keep_modules_reachable()
     from whatchanged.forwarder.heartbeat import machine_facts
@@ -45,7 +46,4 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def _report(values: Values, machine: str, server: str, output: Output) -> None:
     row = {"SourceComputerId": machine, "Server": server, "DataFolder": values.data.path}
-    if output.as_json:
-        output.rows([row])
-    else:
-        output.message(f"This machine is {machine} at {server}.")
+    output.done(row, f"This machine is {machine} at {server}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from whatchanged.cli.changes import positive
+from whatchanged.cli.changes import positive, say_limit
 from whatchanged.cli.connection import connect
 from whatchanged.cli.moments import moment
 from whatchanged.cli.options import add_settings, load_values
@@ -46,6 +46,5 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         if arguments.kind == "patches":
             rows = (row for row in rows if row.get("SoftwareType") in _PATCH_TYPES)
         count = output.rows(rows, _COLUMNS[arguments.kind])
-    if not output.as_json and limit is not None and count >= limit:
-        output.message(f"Only the first {limit} are shown; --limit N shows more.")
+    say_limit(count, limit, output)
     return 0

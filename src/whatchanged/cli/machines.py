@@ -36,11 +36,17 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         machine = find_machine(server, arguments.machine)
         if arguments.action == "revoke":
             server.post(f"/api/v1/machines/{quote(machine, safe='')}/revoke", {})
-            output.message(f"The credential of {arguments.machine} is revoked.")
+            output.done(
+                {"machine": arguments.machine, "id": machine, "revoked": True},
+                f"The credential of {arguments.machine} is revoked.",
+            )
         else:
             purge = "true" if arguments.purge else None
             server.delete(f"/api/v1/machines/{quote(machine, safe='')}", {"purge": purge})
-            output.message(f"{arguments.machine} is decommissioned.")
+            output.done(
+                {"machine": arguments.machine, "id": machine, "decommissioned": True},
+                f"{arguments.machine} is decommissioned.",
+            )
     return 0
 
 

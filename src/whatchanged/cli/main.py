@@ -120,9 +120,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except WhatchangedError as error:
         output.error(str(error))
         return 1
-    except BrokenPipeError:
-        # The reader (`| head`) went away; Python would complain once more when it flushes stdout at exit.
+    except OSError as error:
+        # Python would complain once more when it flushes at exit what could not be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # the reader (`| head`) went away and wants no words
+            output.error(str(error))
         return 1
     except KeyboardInterrupt:
         output.message("interrupted")

@@ -15,22 +15,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from whatchanged.errors import SettingsError
-from whatchanged.settings import DataFolder, Setting, boolean, load, text
+from whatchanged.settings import DataFolder, Setting, boolean, load, text, whole_number
 
 __all__ = ["SETTINGS", "Values", "add_common", "add_common_to_actions", "add_settings", "load_values", "read_secret"]
 
 DEFAULT_FILE = "/etc/whatchanged/config.toml"
-_SECRETS = frozenset({"token"})
+_DSNS = ("database", "telemetry", "proxy")
 _SIZE = re.compile(r"(\d{1,15})\s*([KMGT]i?B?)?\Z", re.ASCII | re.IGNORECASE)
 _SIZE_STEPS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _SECRET_LIMIT = 64 * 1024
 
 
 def _port(value: object) -> int:
-    number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else -1
-    if not 0 <= number <= 65_535:
-        raise ValueError("must be a port from 0 (any free one) to 65535")
-    return number
+    return whole_number(value, 0, 65_535, "must be a port from 0 (any free one) to 65535")
 
 
 def _size(value: object) -> int:
@@ -56,20 +53,14 @@ def _names(value: object) -> tuple[str, ...]:
 
 
 def _uid(value: object) -> int:
-    number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else -1
-    if not 0 <= number < 2**32 - 1:
-        raise ValueError("must be a numeric user id")
-    return number
+    return whole_number(value, 0, 2**32 - 2, "must be a numeric user id")
 
 
 def _uids(value: object) -> tuple[int, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list):
         raise ValueError("must be numeric user ids separated by commas")  # noqa: TRY004 - collected by settings.load
-    try:
-        return tuple(int(part) for part in parts)
-    except (TypeError, ValueError):
-        raise ValueError("must be numeric user ids separated by commas") from None
+    return tuple(whole_number(part, 0, 2**32 - 2, "must be numeric user ids separated by commas") for part in parts)
 
 
 _POLICY = r"C:\ProgramData\whatchanged\policy.toml" if sys.platform == "win32" else "/etc/whatchanged/policy.toml"
@@ -79,7 +70,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("log_level", "INFO", _level, "DEBUG, INFO, WARNING or ERROR"),
     # Commands that ask a server
     Setting("url", None, text, "address of the server to ask (default: the local installation)"),
-    Setting("token", None, text, "token for that server"),
+    Setting("token", None, text, "token for that server", secret=True),
     Setting("ca", None, text, "file with the certificate authority of that server (PEM)"),
     # Server
     Setting("address", "127.0.0.1", text, "address the server listens on"),
@@ -166,7 +157,13 @@ def load_values(arguments: argparse.Namespace) -> Values:
     """Load all settings for a command; raises SettingsError."""
     file = arguments.config or (DEFAULT_FILE if os.path.exists(DEFAULT_FILE) else None)
     given = vars(arguments)
-    flags = {s.name: given.get(s.name) for s in SETTINGS if s.name not in _SECRETS}
+    flags = {s.name: given.get(s.name) for s in SETTINGS if not s.secret}
+    for name in _DSNS:
+        if re.search(r"://[^/@]*:[^/@]+@", str(flags[name] or "")):
+            raise SettingsError(
+                f"a password in --{name} could be read by every process of this machine",
+                hint=f"give it by WHATCHANGED_{name.upper()} or in the file of settings",
+            )
     return Values(load(SETTINGS, flags=flags, file=file))
 
 
@@ -176,7 +173,7 @@ def read_secret(source: str | None, variable: str) -> str:
         secret = os.environ.get(variable, "")
         where = variable
     elif source == "-":
-        secret = sys.stdin.read(_SECRET_LIMIT)
+        secret = sys.stdin.buffer.read(_SECRET_LIMIT).decode("ascii", "replace")
         where = "standard input"
     else:
         where = source

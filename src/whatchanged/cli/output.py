@@ -41,22 +41,44 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
+        self._in_progress = False
 
     def message(self, text: str) -> None:
         """Say something to the person, on standard error."""
-        sys.stderr.write("\n".join(printable(line) for line in text.split("\n")) + "\n")
+        sys.stderr.write(f"{self._over_progress()}{printable(text)}\n")
         sys.stderr.flush()
+
+    def progress(self, text: str) -> None:
+        """Say how long work fares: on a terminal in one line that moves, elsewhere in a line of its own."""
+        if not sys.stderr.isatty():
+            self.message(text)
+            return
+        sys.stderr.write(f"{self._over_progress()}{printable(text)}")
+        sys.stderr.flush()
+        self._in_progress = True
+
+    def _over_progress(self) -> str:
+        """Return what takes a line of progress away, if one stands there."""
+        erase, self._in_progress = ("\r\x1b[K" if self._in_progress else ""), False
+        return erase
+
+    def done(self, row: Row, text: str) -> None:
+        """Say that something was done: as a row to programs, in words to people."""
+        if self.as_json:
+            self.rows([row])
+        else:
+            self.message(text)
 
     def error(self, text: str, *, hint: str = "") -> None:
         """Say what went wrong and what to do about it."""
-        sys.stderr.write(f"error: {printable(text)}\n")
+        sys.stderr.write(f"{self._over_progress()}error: {printable(text)}\n")
         if hint:
             sys.stderr.write(f"hint: {printable(hint)}\n")
         sys.stderr.flush()
 
     def line(self, text: str) -> None:
-        """Write one line of a result that is no table (a token, a document)."""
-        sys.stdout.write("\n".join(printable(part) for part in text.split("\n")) + "\n")
+        """Write one line of a result that is no table (a token, a line of a document)."""
+        sys.stdout.write(printable(text) + "\n")
         sys.stdout.flush()
 
     def rows(self, rows: Iterable[Row], columns: Sequence[str] = (), *, empty: str = "Nothing found.") -> int:

@@ -6,6 +6,7 @@ folders on the search path: `/proc/self/fd/<n>/…` enters the folder itself and
 it (proc(5): the links there are no ordinary symbolic links).
 
 The parent says what it wants in the environment: `WHATCHANGED_DROP_TO=<uid>:<gid>` and `WHATCHANGED_PARENT=<pid>`.
+Without a parent, `act_for_owner_of` wishes the first.
 """
 
 from __future__ import annotations
@@ -17,13 +18,25 @@ import sys
 
 from whatchanged.errors import OperationError, SettingsError
 
-__all__ = ["DROP_TO", "PARENT", "drop", "first_closed", "follow_parent", "keep_modules_reachable"]
+__all__ = ["DROP_TO", "PARENT", "act_for_owner_of", "drop", "first_closed", "follow_parent", "keep_modules_reachable"]
 
 DROP_TO = "WHATCHANGED_DROP_TO"
 PARENT = "WHATCHANGED_PARENT"
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
+
+
+def act_for_owner_of(folder: str) -> None:
+    """Wish to become the owner of `folder` when root acts for another account: what it writes there must be its own."""
+    if sys.platform == "win32" or os.geteuid() != 0 or DROP_TO in os.environ:
+        return
+    try:
+        status = os.lstat(folder)
+    except OSError:
+        return  # not there yet: who makes it owns it
+    if status.st_uid != 0:
+        os.environ[DROP_TO] = f"{status.st_uid}:{status.st_gid}"
 
 
 def keep_modules_reachable() -> None:

@@ -25,8 +25,5 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     from whatchanged.server.process import restore
 
     restore(values.data, os.path.abspath(arguments.path))
-    if output.as_json:
-        output.rows([{"path": values.data.server}])
-    else:
-        output.message(f"{values.data.server} is restored; start the server.")
+    output.done({"path": values.data.server}, f"{values.data.server} is restored; start the server.")
     return 0

@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="rules of the server, and where they apply")
     show = actions.add_parser("show", help="the document of a rule")
     show.add_argument("name", metavar="NAME")
+    actions.add_parser("default", help="the document of the rule that `up` associates; asks no server")
     apply = actions.add_parser("apply", help="create or change a rule from a document")
     apply.add_argument("file", metavar="FILE|-")
     apply.add_argument("--name", help="name of the rule (default: the document's, else the file's)")
@@ -42,7 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Do the action."""
-    actions = {"list": _list, "show": _show, "apply": _apply, "associate": _associate, "check": _check}
+    actions = {
+        "list": _list,
+        "show": _show,
+        "default": _default,
+        "apply": _apply,
+        "associate": _associate,
+        "check": _check,
+    }
     return actions[arguments.action](arguments, output)
 
 
@@ -81,8 +89,23 @@ def _show(arguments: argparse.Namespace, output: Output) -> int:
     if output.as_json:
         output.rows([rule])
     else:
-        output.line(json.dumps(rule, indent=2))
+        _write(rule, output)
     return 0
+
+
+def _default(arguments: argparse.Namespace, output: Output) -> int:
+    from whatchanged.rules import DEFAULT_RULE
+
+    if output.as_json:
+        output.rows([DEFAULT_RULE])
+    else:
+        _write(DEFAULT_RULE, output)
+    return 0
+
+
+def _write(document: object, output: Output) -> None:
+    for line in json.dumps(document, indent=2).splitlines():
+        output.line(line)
 
 
 def _apply(arguments: argparse.Namespace, output: Output) -> int:
@@ -93,9 +116,8 @@ def _apply(arguments: argparse.Namespace, output: Output) -> int:
     name = arguments.name or _name_of(body, arguments.file)
     with connect(load_values(arguments)) as server:
         answer = server.put_document(f"/api/v1/rules/{quote(name, safe='')}", document)
-    if output.as_json:
-        output.rows([answer if isinstance(answer, dict) else {"name": name}])
-    output.message(f"Rule {name} is in force where it is associated.")
+    row = answer if isinstance(answer, dict) else {"name": name}
+    output.done(row, f"Rule {name} is in force where it is associated.")
     return 0
 
 
@@ -109,7 +131,7 @@ def _associate(arguments: argparse.Namespace, output: Output) -> int:
             body = {"rule": arguments.name, "group": arguments.group}
         name = association_name(arguments.name, arguments.machine or arguments.group)
         server.put(f"/api/v1/associations/{quote(name, safe='')}", body)
-    output.message(f"Rule {arguments.name} applies to {arguments.machine or arguments.group}.")
+    output.done({"name": name, **body}, f"Rule {arguments.name} applies to {arguments.machine or arguments.group}.")
     return 0
 
 
@@ -136,9 +158,10 @@ def _report(document: bytes, output: Output, *, sound: bool = False) -> bool:
         for rule in rules.read(document)
         for problem in rule.problems
     ]
-    if sound or (rows and not output.as_json):
+    wrong = any(row["Severity"].casefold() == "error" for row in rows)
+    if sound or wrong or (rows and not output.as_json):
         output.rows(rows, empty="The rule is sound.")
-    return any(row["Severity"].casefold() == "error" for row in rows)
+    return wrong
 
 
 def _name_of(body: Any, file: str) -> str:

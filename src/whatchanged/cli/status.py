@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from whatchanged.cli import local_forwarder
 from whatchanged.cli.connection import connect
 from whatchanged.cli.options import Values, add_settings, load_values
 from whatchanged.cli.output import Output
 from whatchanged.cli.tracker_control import ask
-from whatchanged.errors import OperationError, StateError
+from whatchanged.errors import OperationError
 
 NAME = "status"
 SUMMARY = "How the tracking fares: tracker and forwarder of this machine, and the server's health records"
@@ -20,7 +19,6 @@ SUMMARY = "How the tracking fares: tracker and forwarder of this machine, and th
 _HEALTH = ("TimeGenerated", "Computer", "Component", "Kind", "Status", "Reason", "Records", "Detail")
 _RUNS = ("Kind", "Job", "Status", "Started", "Items", "ItemsSeen", "Changes", "DurationMs", "NextInSeconds", "Detail")
 _RECORDS = 100
-_LARGEST = 1024 * 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,33 +37,29 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     if not values["url"]:
         try:
             tracker = ask(values, "status")
+        except OperationError as error:
+            problems.append(error)
+        try:
             forwarder = _forwarder(values)
         except OperationError as error:
             problems.append(error)
-    try:
-        health = _health(values, arguments.machine)
-    except OperationError as error:
-        problems.append(error)
+    if not local_forwarder.is_agent_only(values):
+        try:
+            health = _health(values, arguments.machine)
+        except OperationError as error:
+            problems.append(error)
     if output.as_json:
         output.rows([*_flat("Tracker", tracker), *_flat("Forwarder", forwarder), *health])
     else:
         _show(output, tracker, forwarder, health)
     for problem in problems:
         output.error(str(problem), hint=problem.hint)
-    return 0 if tracker or health else 1
+    return 0 if tracker or forwarder.get("running") or health else 1
 
 
 def _forwarder(values: Values) -> Mapping[str, Any]:
-    """Return what the forwarder wrote down last; nothing if there is none, or it is not for our eyes."""
-    path = os.path.join(values.data.forwarder, "status.json")
-    try:
-        with open(path, "rb") as stream:
-            found = json.loads(stream.read(_LARGEST))
-    except OSError:
-        return {}
-    except ValueError as error:
-        raise StateError(f"{path} is damaged: {error}", hint="the forwarder writes it anew") from error
-    return found if isinstance(found, Mapping) else {}
+    said = local_forwarder.status(values)
+    return {} if said is None else {"running": not local_forwarder.listens(values), **said}
 
 
 def _health(values: Values, machine: str | None) -> list[dict[str, Any]]:
@@ -110,6 +104,8 @@ def _of_tracker(told: Mapping[str, Any]) -> Iterable[tuple[str, str, object]]:
 def _of_forwarder(told: Mapping[str, Any]) -> Iterable[tuple[str, str, object]]:
     if not told:
         return
+    if not told["running"]:
+        yield "Forwarder", "pipe", "nobody listens: the forwarder does not run"
     reached = "answers" if told.get("connected") else f"does not answer: {told.get('lastError', '')}"
     if told.get("refused"):
         reached = f"refuses this machine ({told['refused']}): enrol it anew"

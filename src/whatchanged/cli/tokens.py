@@ -85,6 +85,6 @@ def _revoke(arguments: argparse.Namespace, output: Output) -> int:
                 if error.status != 404:
                     raise
             else:
-                output.message(f"Token {arguments.id} is revoked.")
+                output.done({"id": arguments.id, "revoked": True}, f"Token {arguments.id} is revoked.")
                 return 0
     raise ServerError(f"no token {arguments.id}", status=404, hint="`whatchanged tokens list` lists them")

@@ -253,13 +253,14 @@ def _only_one(values: Values) -> Iterator[None]:
 
 
 class _Progress:
-    """Says how the first scan goes: a line when something new is known."""
+    """Says how the first look at everything goes: counters that move, then a line when it has ended."""
 
     def __init__(self, values: Values, output: Output) -> None:
         self._values = values
         self._output = output
         self._next = time.monotonic() + _PROGRESS_SECONDS
-        self._said: dict[str, str] = {}
+        self._running: dict[str, int] = {}
+        self._ended: set[str] = set()
 
     def tick(self) -> None:
         """Ask the tracker, every now and then."""
@@ -272,15 +273,20 @@ class _Progress:
             # It is starting or being started again; the supervisor says so when it died.
             return
         for run in status.get("runs", ()):
-            self._say(run)
+            self._say(run, status.get("items", {}).get(run.get("Kind"), 0))
 
-    def _say(self, run: dict[str, Any]) -> None:
-        kind, state = str(run.get("Kind")), str(run.get("Status"))
+    def _say(self, run: dict[str, Any], known: int) -> None:
+        kind, state, seen = str(run.get("Kind")), str(run.get("Status")), int(run.get("ItemsSeen") or 0)
         key = f"{kind}:{run.get('Job')}"
-        if self._said.get(key) == state:
+        if key in self._ended:
             return
-        self._said[key] = state
-        self._output.message(f"{kind}: {state}, {run.get('ItemsSeen')} items seen in {run.get('DurationMs')} ms")
+        if state != "Running":
+            self._ended.add(key)
+            self._output.message(f"{kind}: {state}, {seen} items seen in {run.get('DurationMs')} ms")
+        elif seen != self._running.get(key, 0):
+            self._running[key] = seen
+            share = f" of about {known} ({100 * seen // known}%)" if known > seen else ""
+            self._output.progress(f"{kind}: {seen} items seen so far{share}")
 
 
 def _own_uid() -> int:

@@ -12,7 +12,8 @@ import httpx
 import msgspec
 
 from whatchanged.errors import CredentialError, ServerError
-from whatchanged.forwarder.identity import FINAL_CODES, Identity, IdentityKeeper, check_url, error_of, tls_context
+from whatchanged.forwarder.http import RetryLater, ask, check_url, error_of, open_client, tls_context
+from whatchanged.forwarder.identity import FINAL_CODES, Identity, IdentityKeeper
 from whatchanged.forwarder.settings import ForwarderSettings
 
 __all__ = ["ServerClient"]
@@ -50,7 +51,8 @@ class ServerClient:
         if answer.status_code in (401, 403):
             code, message = error_of(answer)
             if code in FINAL_CODES:
-                self._keeper.refuse(identity, code)
+                if not self._keeper.refuse(identity, code):
+                    raise ServerError("the credential was changed while it was used", status=answer.status_code)
                 _log.error("the server refuses this machine for good (%s): %s; enrol it anew", code, message)
                 raise CredentialError(f"{code}: {message}", hint="enrol the machine anew")
         return answer
@@ -71,7 +73,7 @@ class ServerClient:
             return
         answer = self.request("POST", "/api/v1/machine/credential")
         if answer.status_code != 201:
-            raise ServerError("the server gives no new credential", status=answer.status_code, code=error_of(answer)[0])
+            raise RetryLater("the server gives no new credential", answer)
         try:
             fresh = str(answer.json()["credential"])
         except (ValueError, KeyError, TypeError) as error:
@@ -97,13 +99,8 @@ class ServerClient:
             "Authorization": f"Bearer {credential}",
             "x-whatchanged-instance": self._instance,
         }
-        url = path if path.startswith(("http://", "https://")) else identity.server + path
-        check_url(url)
-        try:
-            return self._connected(identity).request(method, url, timeout=timeout, **{**arguments, "headers": headers})
-        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
-            # RuntimeError: the client was closed to end the process.
-            raise ServerError(f"{identity.server} does not answer: {str(error) or type(error).__name__}") from error
+        url = check_url(path if path.startswith(("http://", "https://")) else identity.server + path)
+        return ask(self._connected(identity), method, url, timeout=timeout, **{**arguments, "headers": headers})
 
     def _connected(self, identity: Identity) -> httpx.Client:
         with self._lock:
@@ -112,6 +109,6 @@ class ServerClient:
                 if self._client is not None:
                     self._client.close()
                 context = tls_context(identity.ca_path or self._settings.ca_file or "")
-                self._client = httpx.Client(verify=context, proxy=self._settings.proxy, follow_redirects=False)
+                self._client = open_client(identity.server, context, self._settings.proxy)
                 self._for = wanted
             return self._client

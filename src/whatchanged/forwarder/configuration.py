@@ -1,7 +1,8 @@
 """The configuration: from the server, on disk, and to the extensions that ask on the pipe.
 
 Owns `mcs/configchunks/*.json` (the source, with the server away) and `mcs/mcsconfig.latest.xml` (rendered from it,
-anew whenever it is missing or broken), and the server's requests until they are answered.
+anew at a start that finds it missing, broken or older than the chunks), and the server's requests until they are
+answered.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from xml.etree import ElementTree
 import httpx
 import msgspec
 
-from whatchanged.errors import OperationError, ServerError, StateError, WireError
+from whatchanged.errors import OperationError, StateError
 from whatchanged.forwarder import files
 from whatchanged.forwarder.client import ServerClient
+from whatchanged.forwarder.http import RetryLater
 from whatchanged.records.streams import DataType
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.settings import DataFolder
@@ -46,9 +48,11 @@ __all__ = ["Configuration", "Fetcher", "fetch", "pass_on_results"]
 
 _log = logging.getLogger(__name__)
 _CHUNK = re.compile(r"\d{1,6}\.json\Z", re.ASCII)
+_TIMESTAMP = re.compile(r' timestamp="[^"]*"')
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold, not even as a reference (its production 2, Char)."""
 _REDELIVER = 30.0
 _API = "2022-06-02"
-_MAX_DOCUMENT = 16 * 1024 * 1024
 
 
 class Configuration:
@@ -164,13 +168,13 @@ class Configuration:
             raise StateError(f"cannot read {self._chunks}: {error.strerror}") from error
         contents: list[dict[str, Any]] = []
         for name in names:
-            text = files.read(os.path.join(self._chunks, name)) or b""
             try:
+                text = files.read(os.path.join(self._chunks, name)) or b""
                 contents.append(msgspec.json.decode(text, type=dict[str, Any]))
-            except msgspec.DecodeError as error:
+            except (StateError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 _log.error("%s is damaged and left out until the server is asked: %s", name, error)
         self._set(tuple(contents))
-        if names and not self._xml_is_whole():
+        if names:
             self._render()
 
     def _set(self, contents: tuple[dict[str, Any], ...]) -> None:
@@ -188,15 +192,6 @@ class Configuration:
             for name in os.listdir(self._chunks):
                 if _CHUNK.match(name) and name not in wanted:
                     os.unlink(os.path.join(self._chunks, name))
-
-    def _xml_is_whole(self) -> bool:
-        text = files.read(self._xml)
-        if text is None:
-            return False
-        try:
-            return ElementTree.fromstring(text).tag == "MonitoringManagement"  # noqa: S314 - our own file
-        except ElementTree.ParseError:
-            return False
 
     def _render(self) -> None:
         root = ElementTree.Element(
@@ -222,11 +217,22 @@ class Configuration:
                 ElementTree.SubElement(root, "Channel", id=target.id, protocol=target.protocol, uri=uri)
         ElementTree.SubElement(root, "LocalStore", maxDiskQuotaInMB=str(self.quota_mb or self._default_quota_mb))
         ElementTree.indent(root)
+        text = ElementTree.tostring(root, encoding="unicode")
+        text = _NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+        if self._is_rendered(text):
+            return
         try:
-            text = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-        except (ValueError, UnicodeError) as error:
-            raise StateError(f"the configuration cannot be rendered: {error}") from error
-        files.write_atomically(self._xml, text)
+            files.write_atomically(self._xml, f"<?xml version='1.0' encoding='utf-8'?>\n{text}".encode())
+        except OperationError as error:  # a full or read-only disk does not keep the rules from holding
+            _log.error("%s", error)
+
+    def _is_rendered(self, text: str) -> bool:
+        """Whether the file says the same already, apart from the time at which it was rendered."""
+        try:
+            found = (files.read(self._xml) or b"").decode().partition("\n")[2]
+        except (StateError, UnicodeDecodeError):
+            return False
+        return _TIMESTAMP.sub("", found, count=1) == _TIMESTAMP.sub("", text, count=1)
 
 
 def _tagged_data(contents: tuple[Content, ...], tag: str) -> tuple[str, str]:
@@ -255,29 +261,40 @@ class Fetcher:
         self._etag = ""
         self._endpoint = ""
         self._for = ""
+        self.news = False
+        """Whether the last answer was another document than the one before."""
 
     def fetch(self, wait: float) -> tuple[tuple[dict[str, Any], ...], tuple[ServerRequest, ...]] | None:
         """Return rules and requests, None if nothing is new. Raises ServerError, WireError, CredentialError."""
         identity = self._client.identity()
         if self._for != identity.fingerprint:
             self._etag, self._endpoint, self._for = "", "", identity.fingerprint
-        answer = self._ask(identity.resource_id, wait)
+        try:
+            answer = self._redirected(identity.resource_id, wait)
+        except OperationError:
+            self._endpoint = ""  # who was sent elsewhere and finds nobody there asks the first address again
+            raise
+        self.news = False
+        if answer.status_code == 304:
+            return None
+        if answer.status_code != 200:
+            self._endpoint = ""
+            raise RetryLater("no configuration", answer)
+        decoded = decode_configurations(answer.content)
+        for problem in decoded.problems:
+            _log.warning("configuration: %s", problem)
+        etag = answer.headers.get("etag", "")
+        self.news, self._etag = etag != self._etag, etag
+        return decoded.contents, decoded.document.requests
+
+    def _redirected(self, resource_id: str, wait: float) -> httpx.Response:
+        answer = self._ask(resource_id, wait)
         for _ in range(2):
             if answer.status_code != 421:
                 break
             self._endpoint = answer.headers.get("x-ms-agent-config-endpoint", "").rstrip("/")
-            answer = self._ask(identity.resource_id, wait)
-        if answer.status_code == 304:
-            return None
-        if answer.status_code != 200:
-            raise ServerError(f"no configuration: status {answer.status_code}", status=answer.status_code)
-        if len(answer.content) > _MAX_DOCUMENT:
-            raise WireError("agentConfigurations is too long")
-        decoded = decode_configurations(answer.content)
-        for problem in decoded.problems:
-            _log.warning("configuration: %s", problem)
-        self._etag = answer.headers.get("etag", "")
-        return decoded.contents, decoded.document.requests
+            answer = self._ask(resource_id, wait)
+        return answer
 
     def forget(self) -> None:
         """Ask for everything again: the last answer could not be taken over."""
@@ -313,7 +330,7 @@ def pass_on_results(client: ServerClient, configuration: Configuration) -> None:
             json={"success": result.success, "result": result.result},
         )
         if answer.status_code >= 500 or answer.status_code == 429:
-            raise ServerError("the server does not take an answer now", status=answer.status_code)
+            raise RetryLater("the server does not take an answer now", answer)
         if answer.status_code >= 400:
             _log.error("the server refuses the answer to request %s: status %s", result.id, answer.status_code)
         configuration.passed_on(result.id)

@@ -13,13 +13,13 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
-from whatchanged.errors import CredentialError, OperationError, ServerError, StateError
+from whatchanged.errors import CredentialError, ServerError, StateError
 from whatchanged.forwarder import files
+from whatchanged.forwarder.http import ask, check_url, error_of, open_client, tls_context, unverified_context
 from whatchanged.settings import DataFolder
 
 __all__ = ["FINAL_CODES", "Identity", "IdentityKeeper", "enroll", "load", "move", "save"]
@@ -89,7 +89,7 @@ def load(data: DataFolder) -> Identity | None:
         return None
     try:
         return msgspec.json.decode(text, type=Identity)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StateError(f"{_path(data)} is damaged: {error}", hint="enrol the machine again") from error
 
 
@@ -104,24 +104,6 @@ def move(data: DataFolder, machine_id: str, server: str) -> None:
     address = check_url(server)
     if identity is not None and identity.machine_id == machine_id and identity.server != address:
         save(data, msgspec.structs.replace(identity, server=address))
-
-
-def check_url(server: str) -> str:
-    """Return the server's address without a trailing slash; plain http is for loopback only."""
-    parts = urlsplit(server)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise OperationError(f"{server!r} is no address of a server", hint="such as https://changes.example.com")
-    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-        raise OperationError(f"{server} is plain http, which is refused beyond this machine", hint="use https")
-    return server.rstrip("/")
-
-
-def tls_context(ca_path: str) -> ssl.SSLContext:
-    """Return a context that trusts the authority in `ca_path` only, or the system's if it is empty."""
-    try:
-        return ssl.create_default_context(cafile=ca_path or None)
-    except (OSError, ssl.SSLError) as error:
-        raise StateError(f"cannot read the certificate authority {ca_path}: {error}") from error
 
 
 def enroll(
@@ -144,22 +126,28 @@ def enroll(
         raise CredentialError("this is no enrolment token", hint="it begins with wce1.")
     pin = parts[3]
     ca_path = os.path.abspath(ca_file) if ca_file else ""
-    try:
-        if server.startswith("https:") and pin != "-":
-            ca_path = os.path.join(data.forwarder, "ca.pem")
-            files.write_atomically(ca_path, _pinned_authority(server, pin, proxy))
-        with httpx.Client(verify=tls_context(ca_path), proxy=proxy, timeout=30) as client:
-            answer = client.post(
-                f"{server}/api/v1/enroll",
-                headers={"Authorization": f"Bearer {token.strip()}"},
-                json=dict(facts),
-            )
-    except httpx.HTTPError as error:
-        raise ServerError(f"cannot reach {server}: {error}") from error
-    return _enrolled(server, answer, ca_path, data)
+    authority = ""
+    if server.startswith("https:") and pin != "-":
+        authority = _pinned_authority(server, pin, proxy)
+        ca_path = os.path.join(data.forwarder, "ca.pem")
+    context = ssl.create_default_context(cadata=authority) if authority else tls_context(ca_path)
+    with open_client(server, context, proxy) as client:
+        answer = ask(
+            client,
+            "POST",
+            f"{server}/api/v1/enroll",
+            headers={"Authorization": f"Bearer {token.strip()}"},
+            json=dict(facts),
+        )
+    identity = _enrolled(server, answer, ca_path)
+    if authority:
+        # Not before the server took the token: an enrolment that fails leaves the one before it whole.
+        files.write_atomically(ca_path, authority.encode("ascii"))
+    save(data, identity)
+    return identity
 
 
-def _enrolled(server: str, answer: httpx.Response, ca_path: str, data: DataFolder) -> Identity:
+def _enrolled(server: str, answer: httpx.Response, ca_path: str) -> Identity:
     if answer.status_code in (401, 403):
         raise CredentialError(f"{server} does not take the enrolment token: {error_of(answer)[1]}")
     if answer.status_code != 201:
@@ -167,7 +155,7 @@ def _enrolled(server: str, answer: httpx.Response, ca_path: str, data: DataFolde
         raise ServerError(f"{server} does not enrol: {message}", status=answer.status_code, code=code)
     try:
         given = answer.json()
-        identity = Identity(
+        return Identity(
             server=server,
             machine_id=str(given["machineId"]),
             resource_id=str(given["resourceId"]),
@@ -180,15 +168,13 @@ def _enrolled(server: str, answer: httpx.Response, ca_path: str, data: DataFolde
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ServerError(f"{server} answers an enrolment in a way that is not understood: {error!r}") from error
-    save(data, identity)
-    return identity
 
 
-def _pinned_authority(server: str, pin: str, proxy: str | None) -> bytes:
+def _pinned_authority(server: str, pin: str, proxy: str | None) -> str:
     # Unverified on purpose: the answer is public, and only what has the pinned hash is used.
-    with httpx.Client(verify=False, proxy=proxy, timeout=30) as client:  # noqa: S501
-        answer = client.get(f"{server}/api/v1/ca")
-    if answer.status_code != 200 or len(answer.content) > 65_536:
+    with open_client(server, unverified_context(), proxy) as client:
+        answer = ask(client, "GET", f"{server}/api/v1/ca")
+    if answer.status_code != 200:
         raise ServerError(f"{server} does not show its certificate authority", status=answer.status_code)
     try:
         der = ssl.PEM_cert_to_DER_cert(answer.text.strip())
@@ -199,16 +185,7 @@ def _pinned_authority(server: str, pin: str, proxy: str | None) -> bytes:
             f"the certificate authority of {server} is not the one that the enrolment token names",
             hint="somebody may be in between, or the token is of another server",
         )
-    return ssl.DER_cert_to_PEM_cert(der).encode("ascii")
-
-
-def error_of(answer: httpx.Response) -> tuple[str, str]:
-    """Return code and message of an error answer."""
-    try:
-        error = answer.json()["error"]
-        return str(error["code"])[:200], str(error["message"])[:1000]
-    except (ValueError, KeyError, TypeError):
-        return "", f"status {answer.status_code}"
+    return ssl.DER_cert_to_PEM_cert(der)
 
 
 class IdentityKeeper:
@@ -236,20 +213,22 @@ class IdentityKeeper:
 
     def refusal(self) -> str:
         """Return the final word of the server about the identity now: its code, or empty."""
-        text = files.read(self._refused_path)
         identity = self.current()
-        if text is None or identity is None:
-            return ""
         try:
-            said = msgspec.json.decode(text, type=dict[str, str])
-        except msgspec.DecodeError as error:
-            raise StateError(f"{self._refused_path} is damaged: {error}") from error
-        return said.get("code", "") if said.get("fingerprint") == identity.fingerprint else ""
+            text = files.read(self._refused_path)
+            said = msgspec.json.decode(text or b"{}", type=dict[str, str])
+        except (StateError, msgspec.DecodeError, UnicodeDecodeError):
+            return ""  # damaged: the server will say it again
+        return said.get("code", "") if identity and said.get("fingerprint") == identity.fingerprint else ""
 
-    def refuse(self, identity: Identity, code: str) -> None:
-        """Keep the server's final word, until the machine is enrolled anew."""
+    def refuse(self, identity: Identity, code: str) -> bool:
+        """Keep the server's final word until the machine is enrolled anew, unless it was about an older credential."""
         said = {"code": code, "fingerprint": identity.fingerprint, "server": identity.server}
-        files.write_atomically(self._refused_path, msgspec.json.encode(said))
+        with self._lock:
+            if self.current() != identity:
+                return False
+            files.write_atomically(self._refused_path, msgspec.json.encode(said))
+            return True
 
     def change(self, old: Identity, new: Identity) -> bool:
         """Write `new` unless the file is no longer `old`."""

@@ -27,14 +27,17 @@ from whatchanged.wire import agent, forward
 __all__ = ["PipeServer"]
 
 _log = logging.getLogger(__name__)
-_CONNECTIONS = 64
+_CONNECTIONS_OF_AN_ACCOUNT = 16
+_CONNECTIONS_OF_OTHERS = 48
+# Who may send no records sends requests only; larger messages are not even read.
+_STRANGER = forward.Limits(message_bytes=64 * 1024)
 _FOREIGN_STREAMS = 32
 _LONGEST_POLL = 60.0
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 class PipeServer:
-    """Threads: one a listener, one a connection, at most 64 connections."""
+    """Threads: one a listener, one a connection, at most 16 connections of an account, 48 of all but the tracker's."""
 
     def __init__(
         self,
@@ -57,7 +60,6 @@ class PipeServer:
         self._threads: list[threading.Thread] = []
         self._channels: set[ipc.Channel] = set()
         self._lock = threading.Lock()
-        self._slots = threading.BoundedSemaphore(_CONNECTIONS)
         self._guarded = guarded
         self._closed = False
         self._full = False
@@ -100,16 +102,27 @@ class PipeServer:
                 if self._closed:
                     return
                 raise
-            if not self._slots.acquire(blocking=False):
-                _log.warning("more than %d connections: one is closed", _CONNECTIONS)
+            with self._lock:
+                room = self._has_room(channel.peer.uid)
+                if room:
+                    self._channels.add(channel)
+            if not room:
+                _log.warning("too many connections: one of uid %d is closed", channel.peer.uid)
                 channel.close()
                 continue
-            with self._lock:
-                self._channels.add(channel)
             threading.Thread(target=self._serve, args=(channel,), name="connection", daemon=True).start()
 
+    def _has_room(self, uid: int) -> bool:
+        """Whether one more connection of an account is taken; nobody can take the tracker's places."""
+        uids = [channel.peer.uid for channel in self._channels]
+        others = len(uids) - uids.count(self._settings.tracker_uid)
+        return uids.count(uid) < _CONNECTIONS_OF_AN_ACCOUNT and (
+            uid == self._settings.tracker_uid or others < _CONNECTIONS_OF_OTHERS
+        )
+
     def _serve(self, channel: ipc.Channel) -> None:
-        decoder = forward.Decoder()
+        sends = (self._settings.tracker_uid, *self._settings.foreign_uids)
+        decoder = forward.Decoder(None if channel.peer.uid in sends else _STRANGER)
         try:
             while not self._stop.is_set() and (data := channel.receive(65_536, self._settings.connection_timeout)):
                 for message in decoder.feed(data):
@@ -124,7 +137,6 @@ class PipeServer:
             channel.close()
             with self._lock:
                 self._channels.discard(channel)
-            self._slots.release()
 
     def _take(self, channel: ipc.Channel, message: forward.Message) -> None:
         if isinstance(message, forward.ConfigRequest):
@@ -189,14 +201,8 @@ class PipeServer:
         existing = [s for s in self._store.streams if s.startswith(f"Custom-{uid}-")]
         if stream not in existing and len(existing) >= _FOREIGN_STREAMS:
             raise WireError(f"uid {uid} has {_FOREIGN_STREAMS} streams already")
-        for entry in message.entries:
-            fields = {k: v for k, v in entry.record.items() if not k.startswith("_")}
-
-            def make(epoch: str, sequence: int, fields: dict[str, object] = fields, at: int = entry.time_ns) -> bytes:
-                carrier = {"_Stream": stream, "_Epoch": epoch, "_Sequence": sequence}
-                return forward.pack_record({"_TimeNs": at, **fields, **carrier})
-
-            self._store.append_own(stream, make)
+        makes = [partial(_foreign_record, stream, entry) for entry in message.entries]
+        self._store.append_own(stream, *makes, chunk=message.chunk)
 
     def _refuse(self, channel: ipc.Channel, what: str) -> NoReturn:
         uid = channel.peer.uid
@@ -209,3 +215,9 @@ class PipeServer:
                 HealthStatus.WARNING, HealthReason.REFUSED, f"uid {uid} {what} on the local pipe; it is not permitted"
             )
         raise WireError(f"uid {uid} {what}; it is not permitted")
+
+
+def _foreign_record(stream: str, entry: forward.Entry, epoch: str, sequence: int) -> bytes:
+    fields = {name: value for name, value in entry.record.items() if not name.startswith("_")}
+    carrier = {"_Stream": stream, "_Epoch": epoch, "_Sequence": sequence}
+    return forward.pack_record({"_TimeNs": entry.time_ns, **fields, **carrier})

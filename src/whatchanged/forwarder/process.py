@@ -108,15 +108,15 @@ class _Forwarder:
         while not self._stop.is_set():
             begin = time.monotonic()
             try:
-                self._control_client.rotate()
                 changed, requests = fetch(fetcher, self._configuration, wait)
+                self._rotate()
             except CredentialError as error:
                 self._say_waiting(error)
                 self._stop.wait(_IDLE)
                 continue
             except OperationError as error:
                 self._lost(error)
-                self._stop.wait(backoff.failed(None))
+                self._stop.wait(backoff.failed(getattr(error, "retry_after", None)))
                 continue
             backoff.succeeded()
             self._regained()
@@ -126,9 +126,15 @@ class _Forwarder:
             if any(request.request == "newEpoch" for request in requests):
                 self._store.renew_own_epochs()
             quick = time.monotonic() - begin < wait / 2
-            if wait and quick and not changed and not requests:
+            if wait and quick and not fetcher.news:
                 self._stop.wait(self._settings.poll)  # a server without long poll answers at once
             wait = self._settings.long_poll
+
+    def _rotate(self) -> None:
+        try:
+            self._control_client.rotate()
+        except ServerError as error:
+            _log.warning("no new credential, the old one stays in use: %s", error)
 
     def _upload(self) -> None:
         backoff = Backoff(self._settings.backoff, self._settings.longest_backoff)
@@ -177,29 +183,36 @@ class _Forwarder:
                 backoff.succeeded()
             except OperationError as error:
                 _log.info("answers to requests: %s", error.message)
-                self._stop.wait(backoff.failed(None))
+                self._stop.wait(backoff.failed(getattr(error, "retry_after", None)))
 
     def _report(self) -> None:
         last: dict[str, Any] = {}
-        while not self._stop.wait(1.0):
+        while True:
             self._note_dropped()
+            self._note_damages()
             if (now := self._status()) != last:
                 self._write_status()
                 last = now
+            if self._stop.wait(1.0):
+                return
 
     # --- what they say ---
 
     def _status(self) -> dict[str, Any]:
-        identity = self._keeper.current()
+        identity, refused, error = None, "", self._last_error
+        try:
+            identity, refused = self._keeper.current(), self._keeper.refusal()
+        except StateError as trouble:
+            error = trouble.message
         return {
             "enrolled": identity is not None,
             "server": "" if identity is None else identity.server,
             "machineId": "" if identity is None else identity.machine_id,
-            "refused": self._keeper.refusal(),
+            "refused": refused,
             "connected": self._configuration.connected,
             "streams": {s: {"rows": rows, "bytes": size} for s, (rows, size) in self._store.depth().items()},
             "lastUpload": self._uploader.last_upload,
-            "lastError": self._last_error,
+            "lastError": error,
             "pid": os.getpid(),
         }
 
@@ -234,6 +247,18 @@ class _Forwarder:
             self._last_error = ""
             self._contact.set()
             self._health.note(HealthStatus.OK, HealthReason.CONNECTION, "the server answers")
+
+    def _note_damages(self) -> None:
+        for damage in self._store.take_damages():
+            rows = "the records in it are" if damage.rows is None else f"{damage.rows} records are"
+            self._health.note(
+                HealthStatus.ERROR,
+                HealthReason.STATE_RECREATED,
+                f"the local store was damaged ({damage.why}) and is begun anew; {rows} lost to the server, "
+                f"the file is kept as {damage.kept_as}",
+                stream=damage.stream,
+                lost=damage.rows,
+            )
 
     def _note_dropped(self) -> None:
         """Say what the quota has cost: at once, then at most once a minute, or the news would fill the store."""

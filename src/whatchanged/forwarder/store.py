@@ -2,12 +2,14 @@
 
 Owns what was accepted until the server has it. `append` returns after the rows are on disk (`synchronous=FULL`).
 A row that was stored before is not stored again: the last stored sequence of every epoch outlives the rows. Over the
-quota the oldest rows of all streams go first; an eviction, in their place, says which.
+quota the oldest rows of all streams go first; an eviction, in their place, says which. A damaged database is kept as
+`<stream>.db.damaged` and begun anew; `take_damages` says so, and the server sees the hole in the sequences.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import sqlite3
@@ -19,19 +21,24 @@ from dataclasses import dataclass
 from whatchanged.errors import StateError, StorageFull
 from whatchanged.records.carrier import new_epoch
 
-__all__ = ["EvictionNote", "Store", "StoredRow"]
+__all__ = ["Damage", "EvictionNote", "Store", "StoredRow"]
 
-_VERSION = 1
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_CHUNKS_KEPT = 10_000
 _ROW_COST = 64
 """Bytes a row is counted for beside its record."""
 _STREAM = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z", re.ASCII)
-_SCHEMA = """
+_MIGRATIONS = (
+    """
 CREATE TABLE rows (
   place INTEGER PRIMARY KEY AUTOINCREMENT, epoch TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
   count INTEGER NOT NULL, reason TEXT, record BLOB, size INTEGER NOT NULL, stored INTEGER NOT NULL);
 CREATE TABLE positions (epoch TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE own (epoch TEXT NOT NULL);
-"""
+""",
+    "CREATE TABLE chunks (number INTEGER PRIMARY KEY AUTOINCREMENT, chunk BLOB NOT NULL UNIQUE)",
+)
+"""Step n leads to `user_version` n + 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,16 @@ class EvictionNote:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A database that was set aside; `rows` were in it, as far as that was known (None: it could not be opened)."""
+
+    stream: str
+    kept_as: str
+    rows: int | None
+    why: str
+
+
 class Store:
     """All streams; safe for several threads."""
 
@@ -72,6 +89,7 @@ class Store:
         self._bytes: dict[str, int] = {}
         self._leased: dict[str, int] = {}
         self._dropped: list[EvictionNote] = []
+        self._damages: list[Damage] = []
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             names = sorted(os.listdir(folder))
@@ -126,13 +144,19 @@ class Store:
         self._enforce_quota()
         return len(fresh)
 
-    def append_own(self, stream: str, make: Callable[[str, int], bytes]) -> None:
-        """Store one record that the forwarder numbers itself: `make(epoch, sequence)` returns it packed."""
+    def append_own(self, stream: str, *makes: Callable[[str, int], bytes], chunk: str | None = None) -> None:
+        """Store records that the forwarder numbers itself: each of `makes` returns one packed, of (epoch, sequence).
+
+        All of them or none; and none if `chunk` was stored before (of a stream's last 10,000). Raises StorageFull,
+        StateError.
+        """
         with self._lock, self._writing(stream) as database:
+            if not makes or (chunk is not None and not _remember(database, chunk)):
+                return
             epoch = database.execute("SELECT epoch FROM own").fetchone()[0]
             known = database.execute("SELECT last FROM positions WHERE epoch = ?", (epoch,)).fetchone()
-            sequence = 1 if known is None else known[0] + 1
-            self._insert(database, stream, epoch, sequence, [make(epoch, sequence)])
+            first = 1 if known is None else known[0] + 1
+            self._insert(database, stream, epoch, first, [make(epoch, first + i) for i, make in enumerate(makes)])
         self._enforce_quota()
 
     def renew_own_epochs(self) -> None:
@@ -160,7 +184,7 @@ class Store:
                         break
                     rows.append(StoredRow(*values[:7]))
             except sqlite3.Error as error:
-                raise _trouble(stream, error) from error
+                raise self._failed(stream, error) from error
             if rows:
                 self._leased[stream] = rows[-1].place
             return rows
@@ -192,6 +216,12 @@ class Store:
             dropped, self._dropped = self._dropped, []
             return dropped
 
+    def take_damages(self) -> list[Damage]:
+        """Return which databases were set aside since the last call."""
+        with self._lock:
+            damages, self._damages = self._damages, []
+            return damages
+
     # --- inside the lock ---
 
     def _database(self, stream: str) -> sqlite3.Connection:
@@ -199,36 +229,64 @@ class Store:
             return database
         if not _STREAM.match(stream):
             raise StateError(f"{stream!r} cannot be the name of a stream")
-        path = os.path.join(self._folder, f"{stream}.db")
-        database = None
         try:
-            database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            database, rows, size = self._open(stream)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE:
+                raise _trouble(stream, error) from error
+            self._set_aside(stream, str(error))
+            try:
+                database, rows, size = self._open(stream)
+            except sqlite3.Error as again:
+                raise _trouble(stream, again) from again
+        self._databases[stream], self._rows[stream], self._bytes[stream] = database, rows, size
+        return database
+
+    def _open(self, stream: str) -> tuple[sqlite3.Connection, int, int]:
+        """Return the database with its rows and bytes."""
+        path = self._path(stream)
+        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        try:
             version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version > _VERSION:
+            if version > len(_MIGRATIONS):
                 raise StateError(f"{path} is of a newer version", hint="update whatchanged")
             if version == 0:
                 database.execute("PRAGMA auto_vacuum = INCREMENTAL")
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA journal_size_limit = 16777216")
-            if version == 0:
-                database.execute("BEGIN IMMEDIATE")
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    database.execute(statement)
-                database.execute("INSERT INTO own VALUES (?)", (new_epoch(),))
-                database.execute(f"PRAGMA user_version = {_VERSION}")
-                database.execute("COMMIT")
+            if version < len(_MIGRATIONS):
+                _migrate(database, version)
             rows, size = database.execute("SELECT count(*), coalesce(sum(size), 0) FROM rows").fetchone()
-        except sqlite3.Error as error:
-            if database is not None:
-                database.close()
-            raise _trouble(path, error) from error
-        except StateError:
-            if database is not None:
-                database.close()
+        except BaseException:
+            database.close()
             raise
-        self._databases[stream], self._rows[stream], self._bytes[stream] = database, rows, size
-        return database
+        return database, rows, size
+
+    def _path(self, stream: str) -> str:
+        return os.path.join(self._folder, f"{stream}.db")
+
+    def _failed(self, stream: str, error: sqlite3.Error) -> StateError | StorageFull:
+        """Return the error in our words; a damaged database is set aside, so that the next try begins anew."""
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
+            self._set_aside(stream, str(error))
+        return _trouble(stream, error)
+
+    def _set_aside(self, stream: str, why: str) -> None:
+        if (database := self._databases.pop(stream, None)) is not None:
+            with contextlib.suppress(sqlite3.Error):
+                database.close()
+        path = self._path(stream)
+        aside = f"{path}.damaged"
+        try:
+            for suffix in ("-wal", "-shm", ""):
+                if os.path.exists(path + suffix):
+                    os.replace(path + suffix, aside + suffix)
+        except OSError as error:
+            raise StateError(f"{path} is damaged and cannot be set aside: {error.strerror}") from error
+        self._bytes.pop(stream, None)
+        self._leased.pop(stream, None)
+        self._damages.append(Damage(stream, aside, self._rows.pop(stream, None), why))
 
     @contextlib.contextmanager
     def _writing(self, stream: str) -> Iterator[sqlite3.Connection]:
@@ -245,7 +303,7 @@ class Store:
                 if database.in_transaction:
                     database.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
-                raise _trouble(stream, error) from error
+                raise self._failed(stream, error) from error
             raise
 
     def _insert(
@@ -301,14 +359,17 @@ class Store:
                 self._evict(min(oldest)[1], sum(self._bytes.values()) - self._quota)
 
     def _oldest(self, stream: str) -> tuple[int] | None:
-        row: tuple[int] | None = (
-            self._databases[stream]
-            .execute(
-                "SELECT stored FROM rows WHERE reason IS NULL AND place > ? ORDER BY place LIMIT 1",
-                (self._leased.get(stream, 0),),
+        try:
+            row: tuple[int] | None = (
+                self._databases[stream]
+                .execute(
+                    "SELECT stored FROM rows WHERE reason IS NULL AND place > ? ORDER BY place LIMIT 1",
+                    (self._leased.get(stream, 0),),
+                )
+                .fetchone()
             )
-            .fetchone()
-        )
+        except sqlite3.Error as error:
+            raise self._failed(stream, error) from error
         return row
 
     def _evict(self, stream: str, too_much: int) -> None:
@@ -353,6 +414,29 @@ class Store:
                 self._insert_eviction(database, stream, place, epoch, first, last, count, "Quota")
             database.execute("PRAGMA incremental_vacuum(1024)").fetchall()
         self._dropped.extend(notes)
+
+
+def _migrate(database: sqlite3.Connection, version: int) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    for step in _MIGRATIONS[version:]:
+        for statement in filter(str.strip, step.split(";")):
+            database.execute(statement)
+    if version == 0:
+        database.execute("INSERT INTO own VALUES (?)", (new_epoch(),))
+        # A store that was begun anew uses no place of the one before: an upload may still be under way from there.
+        database.execute("INSERT INTO sqlite_sequence VALUES ('rows', ?)", (time.time_ns() // 1000,))
+    database.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+    database.execute("COMMIT")
+
+
+def _remember(database: sqlite3.Connection, chunk: str) -> bool:
+    """Return whether `chunk` is new, and know it from now on."""
+    digest = hashlib.sha256(chunk.encode("utf-8", "surrogateescape")).digest()
+    made = database.execute("INSERT OR IGNORE INTO chunks (chunk) VALUES (?)", (digest,))
+    if not made.rowcount:
+        return False
+    database.execute("DELETE FROM chunks WHERE number <= ?", ((made.lastrowid or 0) - _CHUNKS_KEPT,))
+    return True
 
 
 def _runs(rows: Sequence[StoredRow]) -> list[list[StoredRow]]:

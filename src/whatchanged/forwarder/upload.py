@@ -13,17 +13,15 @@ import random
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import msgpack
 
-from whatchanged.errors import RecordError, ServerError
+from whatchanged.errors import OperationError, RecordError, StateError, StorageFull
 from whatchanged.forwarder.client import ServerClient
 from whatchanged.forwarder.health import Health
-from whatchanged.forwarder.identity import error_of
+from whatchanged.forwarder.http import RetryLater, error_of
 from whatchanged.forwarder.store import Store, StoredRow
 from whatchanged.records.carrier import Eviction
 from whatchanged.records.health import HealthReason, HealthStatus
@@ -37,6 +35,8 @@ _ROWS = 5_000
 _STORED_BYTES = 1_536 * 1024
 _BATCH = uuid.UUID("0b9f4a0e-67c6-4c38-8c0e-6a55a0a6d9c1")
 _FOR_GOOD = frozenset({400, 404, 413, 415, 422})
+_EVERYBODY = frozenset({401, 403, 429, 502, 503, 504})
+"""What concerns every stream."""
 _LONGEST_RETRY_AFTER = 3600.0
 
 
@@ -61,13 +61,6 @@ class Backoff:
         return random.uniform(0, ceiling)  # noqa: S311 - spreads load, hides nothing
 
 
-@dataclass(slots=True)
-class _Answer:
-    status: int
-    retry_after: float | None
-    message: str
-
-
 class Uploader:
     """Used by one thread."""
 
@@ -80,9 +73,23 @@ class Uploader:
     def cycle(self) -> int:
         """Upload one batch of every stream; return how many were sent or settled.
 
-        Raises ServerError (with `retry_after`, seconds or None) when to try again later, CredentialError for good.
+        Raises RetryLater, ServerError, StateError, StorageFull when to try again later, CredentialError for good. What
+        fails for one stream only does not keep the others.
         """
-        return sum(self._stream(stream) for stream in self._store.streams)
+        sent = 0
+        trouble: OperationError | None = None
+        for stream in self._store.streams:
+            try:
+                sent += self._stream(stream)
+            except RetryLater as error:
+                if error.retry_after is not None or error.status in _EVERYBODY:
+                    raise
+                trouble = error
+            except (StateError, StorageFull) as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
+        return sent
 
     def _stream(self, stream: str) -> int:
         rows = self._store.lease(stream, _ROWS, _STORED_BYTES)
@@ -108,17 +115,20 @@ class Uploader:
             self._narrow(stream, rows, "larger than an upload may be")
             return
         answer = self._send(stream, rows, body)
-        if answer.status == 204:
+        if answer.status_code == 204:
             self._store.settle(stream, rows)
             self.last_upload = time.time()
-        elif answer.status in _FOR_GOOD and answer.retry_after is None:
-            known = stream in DataType.__members__.values()
-            if known and answer.status != 404:
-                self._narrow(stream, rows, answer.message)
-            else:
-                self._refuse(stream, rows, answer.message)
+            return
+        code, message = error_of(answer)
+        # A word without a code is not the server's: a proxy in between has no say over records.
+        ours = code or answer.status_code == 413
+        if answer.status_code not in _FOR_GOOD or "retry-after" in answer.headers or not ours:
+            raise RetryLater("the server does not take records now", answer)
+        why = f"{answer.status_code} {code}: {message}"
+        if stream in DataType.__members__.values() and answer.status_code != 404:
+            self._narrow(stream, rows, why)
         else:
-            raise RetryLater(f"the server does not take records now: {answer.message}", answer)
+            self._refuse(stream, rows, why)
 
     def _narrow(self, stream: str, rows: Sequence[StoredRow], why: str) -> None:
         if len(rows) == 1:
@@ -145,9 +155,9 @@ class Uploader:
             lost=sum(row.count for row in rows),
         )
 
-    def _send(self, stream: str, rows: Sequence[StoredRow], body: bytes) -> _Answer:
+    def _send(self, stream: str, rows: Sequence[StoredRow], body: bytes) -> httpx.Response:
         rule = self._client.identity().implicit_rule_id
-        answer = self._client.request(
+        return self._client.request(
             "POST",
             f"/dataCollectionRules/{rule}/streams/{stream}",
             params={"api-version": "2023-01-01"},
@@ -158,15 +168,6 @@ class Uploader:
             },
             content=body,
         )
-        return _Answer(answer.status_code, _retry_after(answer), f"{answer.status_code} {': '.join(error_of(answer))}")
-
-
-class RetryLater(ServerError):
-    """The server is there and asks for patience."""
-
-    def __init__(self, message: str, answer: _Answer) -> None:
-        super().__init__(message, status=answer.status)
-        self.retry_after = answer.retry_after
 
 
 def batch_id(stream: str, rows: Sequence[StoredRow], body: bytes) -> str:
@@ -196,15 +197,3 @@ def _text(stream: str, row: StoredRow) -> bytes:
             reason=row.reason,
         ).fields()
     )
-
-
-def _retry_after(answer: httpx.Response) -> float | None:
-    text = answer.headers.get("retry-after")
-    if text is None:
-        return None
-    if text.strip().isdigit():
-        return float(text.strip()[:9])
-    try:
-        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    except (ValueError, TypeError, OverflowError):
-        return None

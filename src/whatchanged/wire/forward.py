@@ -13,7 +13,6 @@ from __future__ import annotations
 import datetime
 import math
 import struct
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import msgpack
 
 from whatchanged.errors import LimitExceeded, WireError
+from whatchanged.wire.compression import GZIP, decompress
 from whatchanged.wire.framing import JsonScanner
 
 __all__ = [
@@ -222,12 +222,10 @@ class Decoder:
             options = self._options(message, parts, count - 2)
             entries = self._packed(packed, options, budget)
         else:
-            time = _unpack(self._part(message, parts), self._limits.fields)
             if count == 2:
                 raise WireError("a message of mode Message has a record")
-            entries = [
-                Entry(_nanoseconds(time), budget.record(_unpack(self._part(message, parts), self._limits.fields)))
-            ]
+            # An entry whose two elements stand in the message itself.
+            entries = [self._entry(b"\x92" + self._part(message, parts) + self._part(message, parts), budget)]
             options = self._options(message, parts, count - 3)
         if parts.tell() != len(message):
             raise WireError("a message has more elements than its mode")
@@ -256,7 +254,7 @@ class Decoder:
         compressed = options.get("compressed")
         if compressed is not None and _as_text(compressed, "compressed") not in ("gzip", "text"):
             raise WireError("entries are compressed in a way that is not gzip")
-        data = packed if compressed in (None, "text", b"text") else _gunzip(packed, self._limits.message_bytes)
+        data = packed if compressed in (None, "text", b"text") else decompress(packed, GZIP, self._limits.message_bytes)
         parts = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
         parts.feed(data)
         entries: list[Entry] = []
@@ -360,24 +358,6 @@ def _as_text(value: object, what: str) -> str:
 
 def _binary(value: str | bytes) -> bytes:
     return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-
-
-def _gunzip(data: bytes, limit: int) -> bytes:
-    """Return every gzip member of `data`, one behind the other, at most `limit` bytes."""
-    whole = bytearray()
-    rest = data
-    while rest:
-        member = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        try:
-            whole += member.decompress(rest, limit + 1 - len(whole))
-        except zlib.error as error:
-            raise WireError(f"entries are no gzip: {error}") from error
-        if len(whole) > limit:
-            raise LimitExceeded(f"entries are longer than {limit} bytes decompressed")
-        if not member.eof:
-            raise WireError("compressed entries end too early")
-        rest = member.unused_data
-    return bytes(whole)
 
 
 def pack_record(record: Mapping[str, Any]) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from whatchanged.errors import LimitExceeded, RecordError, WireError
+from whatchanged.wire import compression
 
 __all__ = ["MAX_COMPRESSED", "MAX_DECOMPRESSED", "decompress", "encode_batch", "encode_record"]
 
@@ -17,7 +17,7 @@ MAX_COMPRESSED = 1024 * 1024
 MAX_DECOMPRESSED = 2 * 1024 * 1024
 
 _encoder = msgspec.json.Encoder()
-_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+_WINDOWS = {"gzip": compression.GZIP, "deflate": compression.DEFLATE}
 
 
 def encode_record(record: Mapping[str, Any]) -> bytes:
@@ -48,20 +48,7 @@ def decompress(body: bytes, encoding: str, limit: int = MAX_DECOMPRESSED) -> byt
         return body
     if coding not in _WINDOWS:
         raise WireError(f"a body has the unknown encoding {encoding!r}")
-    whole = bytearray()
-    rest = body
-    while rest:
-        member = zlib.decompressobj(_WINDOWS[coding])
-        try:
-            whole += member.decompress(rest, limit + 1 - len(whole))
-        except zlib.error as error:
-            raise WireError(f"a body is no {coding}: {error}") from error
-        if len(whole) > limit:
-            raise LimitExceeded(f"a body is longer than {limit} bytes decompressed")
-        if not member.eof:
-            raise WireError("a compressed body ends too early")
-        rest = member.unused_data
-    return bytes(whole)
+    return compression.decompress(body, _WINDOWS[coding], limit)
 
 
 def _clean(value: Any) -> Any:

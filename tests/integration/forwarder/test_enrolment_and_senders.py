@@ -9,10 +9,12 @@ import ssl
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import msgpack
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,15 +22,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fluent.sender import FluentSender
 
 from whatchanged import ipc
-from whatchanged.errors import CredentialError, OperationError, ServerError
+from whatchanged.errors import CredentialError, OperationError, PeerError, ServerError, SettingsError
 from whatchanged.forwarder import identity
 from whatchanged.forwarder.client import ServerClient
-from whatchanged.forwarder.configuration import Configuration
+from whatchanged.forwarder.configuration import Configuration, Fetcher
 from whatchanged.forwarder.health import Health
 from whatchanged.forwarder.pipe_server import PipeServer
 from whatchanged.forwarder.settings import ForwarderSettings
 from whatchanged.forwarder.store import Store
+from whatchanged.ipc import Peer
 from whatchanged.settings import DataFolder
+from whatchanged.wire import agent, forward
 
 if sys.platform == "win32":
     pytest.skip("Unix sockets", allow_module_level=True)
@@ -68,6 +72,8 @@ class Authority(HTTPServer):
         context.load_cert_chain(file)
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.takes = "wcm1.m.one"
+        self.enrols = True
+        self.redirect = ""
         self.asked = 0
 
     @property
@@ -91,6 +97,11 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked += 1
         if self.path == "/api/v1/ca":
             self.answer(200, self.server.pem)
+        elif self.server.redirect:
+            self.send_response(421)
+            self.send_header("x-ms-agent-config-endpoint", self.server.redirect)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
         elif self.headers["Authorization"] == f"Bearer {self.server.takes}":
             self.answer(200, b"{}")
         else:
@@ -99,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/api/v1/enroll":
-            self.answer(201, json.dumps(GIVEN).encode())
+            self.answer(201 if self.server.enrols else 403, json.dumps(GIVEN).encode())
         else:
             self.answer(201, b'{"credential":"wcm1.m.two"}')
 
@@ -135,6 +146,87 @@ def test_only_the_pinned_authority_enrols(authority: Authority, tmp_path: Path) 
     assert "wcm1" not in repr(made)
     with pytest.raises(OperationError, match="plain http"):
         identity.enroll("http://changes.example.com", "wce1.i.s.-", data, facts={})
+
+
+def test_an_enrolment_that_fails_leaves_the_one_before_it_whole(authority: Authority, tmp_path: Path) -> None:
+    data = DataFolder(str(tmp_path / "data"))
+    identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    (tmp_path / "other").mkdir()
+    with Authority(tmp_path / "other") as other:
+        other.enrols = False
+        thread = threading.Thread(target=other.serve_forever, args=(0.02,))
+        thread.start()
+        with pytest.raises(CredentialError):
+            identity.enroll(other.url, f"wce1.i.s.{other.pin}", data, facts={})
+        other.shutdown()
+        thread.join()
+    client = client_of(data)
+    assert client.request("GET", "/x").status_code == 200
+    client.close()
+
+
+def test_a_proxy_has_no_business_between_us_and_our_own_machine(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    data = DataFolder(str(tmp_path / "data"))
+    identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    client = client_of(data)
+    assert client.request("GET", "/x").status_code == 200
+    client.close()
+
+
+@pytest.mark.parametrize("proxy", ["proxy.example.com", "ftp://proxy", "socks5://proxy:1080", "http://[::1"])
+def test_a_proxy_that_cannot_be_one_is_a_wrong_setting(proxy: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="proxy"):
+        identity.enroll("https://changes.example.com", "wce1.i.s.-", DataFolder(str(tmp_path)), facts={}, proxy=proxy)
+
+
+@pytest.mark.parametrize("server", ["https://[::1", "https://host:port", "https://", "changes.example.com", "ftp://a"])
+def test_what_is_no_address_is_said(server: str, tmp_path: Path) -> None:
+    with pytest.raises(OperationError, match="no address"):
+        identity.enroll(server, "wce1.i.s.-", DataFolder(str(tmp_path)), facts={})
+
+
+def test_a_refusal_of_an_older_credential_is_not_final(authority: Authority, tmp_path: Path) -> None:
+    data = DataFolder(str(tmp_path / "data"))
+    identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    keeper = identity.IdentityKeeper(data)
+    before = keeper.current()
+    assert before is not None
+    # While a question with the old credential was under way, another thread wrote the next one and the server took it.
+    assert keeper.change(before, msgspec.structs.replace(before, pending_credential="wcm1.m.two"))
+    authority.takes = "wcm1.m.two"
+    assert not keeper.refuse(before, "InvalidCredential")
+    assert keeper.refusal() == ""
+    client = client_of(data)
+    assert client.request("GET", "/x").status_code == 200
+    client.close()
+
+
+@pytest.mark.parametrize("elsewhere", ["https://127.0.0.1:1", "https://[::1", "http://changes.example.com", ""])
+def test_who_is_sent_to_a_dead_end_asks_the_first_address_again(
+    elsewhere: str, authority: Authority, tmp_path: Path
+) -> None:
+    data = DataFolder(str(tmp_path / "data"))
+    identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    client = client_of(data)
+    fetcher = Fetcher(client)
+    authority.redirect = elsewhere or authority.url
+    with pytest.raises(OperationError):
+        fetcher.fetch(0)
+    authority.redirect = ""
+    assert fetcher.fetch(0) == ((), ())
+    client.close()
+
+
+def test_a_damaged_refusal_is_none(authority: Authority, tmp_path: Path) -> None:
+    data = DataFolder(str(tmp_path / "data"))
+    identity.enroll(authority.url, f"wce1.i.s.{authority.pin}", data, facts={})
+    (tmp_path / "data/forwarder/refused.json").write_bytes(b'{"code":"\xff')
+    assert identity.IdentityKeeper(data).refusal() == ""
 
 
 def test_rotation_keeps_the_old_credential_until_the_new_one_was_taken(authority: Authority, tmp_path: Path) -> None:
@@ -181,25 +273,85 @@ def test_after_a_final_word_nothing_is_asked_until_enrolled_anew(authority: Auth
     client.close()
 
 
+@pytest.fixture
+def pipes(tmp_path: Path) -> Iterator[Callable[..., Store]]:
+    """Pipe servers, each with its store: of which one is asked by the account of the peer."""
+    started: list[tuple[PipeServer, Store]] = []
+    stop = threading.Event()
+
+    def start(*endpoints: ipc.Endpoint, tracker_uid: int, foreign_uids: tuple[int, ...] = ()) -> Store:
+        data = DataFolder(str(tmp_path / "data"))
+        settings = ForwarderSettings(data=data, tracker_uid=tracker_uid, foreign_uids=foreign_uids)
+        store = Store(settings.tables, 10**9)
+        server = PipeServer(settings, store, Configuration(data, 10), Health(store), stop, endpoints=endpoints)
+        server.start()
+        started.append((server, store))
+        return store
+
+    yield start
+    stop.set()
+    for server, store in started:
+        server.close()
+        store.close()
+
+
 @pytest.mark.parametrize("permitted", [True, False])
-def test_an_unmodified_fluent_logger(permitted: bool, tmp_path: Path) -> None:
-    data = DataFolder(str(tmp_path))
+def test_an_unmodified_fluent_logger(permitted: bool, tmp_path: Path, pipes: Callable[..., Store]) -> None:
     socket_path = str(tmp_path / "p")
     uid = os.geteuid()
-    settings = ForwarderSettings(data=data, tracker_uid=uid + 1, foreign_uids=(uid,) if permitted else ())
-    store = Store(settings.tables, 10**9)
-    stop = threading.Event()
-    server = PipeServer(
-        settings, store, Configuration(data, 10), Health(store), stop, endpoints=(ipc.PathSocket(socket_path),)
-    )
-    server.start()
+    store = pipes(ipc.PathSocket(socket_path), tracker_uid=uid + 1, foreign_uids=(uid,) if permitted else ())
     sender = FluentSender("app", host=f"unix://{socket_path}", timeout=10)
     generation = store.wait(-1, 0)
     assert sender.emit("log", {"message": "hello", "_Stream": "CONFIG_CHANGE_BLOB_V2"})
     store.wait(generation, 10)
     sender.close()
-    stop.set()
-    server.close()
-    expected = f"Custom-{uid}-app-log" if permitted else "TRACKING_HEALTH"
-    assert store.streams == (expected,)
-    store.close()
+    assert store.streams == (f"Custom-{uid}-app-log" if permitted else "TRACKING_HEALTH",)
+
+
+def answers(channel: ipc.Channel) -> bool:
+    try:
+        channel.send(agent.encode_request(agent.ConfigurationRequest(request_id="1", tag="ChangeTracking-Linux")))
+        return b"TaggedData" in channel.receive(65_536, 10)
+    except PeerError:
+        return False
+
+
+def test_others_cannot_take_the_trackers_place(pipes: Callable[..., Store]) -> None:
+    def endpoint(uid: int) -> ipc.MemoryPipe:
+        return ipc.MemoryPipe(f"uid-{uid}", Peer(uid, uid, 1))
+
+    others = range(1001, 1006)
+    pipes(*map(endpoint, (5, *others)), tracker_uid=5)
+    channels: list[ipc.Channel] = []
+    served = []
+    for uid in others:
+        mine = [ipc.connect(endpoint(uid)) for _ in range(20)]
+        channels += mine
+        served.append(sum(map(answers, mine)))
+    assert served == [16, 16, 16, 0, 0]
+    assert answers(ipc.connect(endpoint(5)))
+    for channel in channels:
+        channel.close()
+
+
+def test_who_may_send_no_records_is_not_read_at_length(pipes: Callable[..., Store]) -> None:
+    endpoint = ipc.MemoryPipe("stranger", Peer(1001, 1001, 1))
+    store = pipes(endpoint, tracker_uid=5)
+    with ipc.connect(endpoint) as channel:
+        with pytest.raises(PeerError):  # it hangs up long before the message is complete
+            channel.send(b"\x92\xa1t\xc6\x00\xff\xff\xff" + bytes(4 * 1024 * 1024), 10)
+        assert channel.receive(10, 10) == b""
+    assert store.streams == ()
+
+
+def test_a_chunk_of_others_that_is_sent_again_is_acknowledged_and_not_stored_again(
+    pipes: Callable[..., Store],
+) -> None:
+    endpoint = ipc.MemoryPipe("sender", Peer(1001, 1001, 1))
+    store = pipes(endpoint, tracker_uid=5, foreign_uids=(1001,))
+    message = msgpack.packb(["app", [[1, {"n": i}] for i in range(3)], {"chunk": "YWJj"}])
+    with ipc.connect(endpoint) as channel:
+        for _ in range(2):
+            channel.send(message)
+            assert forward.decode_ack(channel.receive(100, 10)) == "YWJj"
+    assert store.depth()["Custom-1001-app"][0] == 3

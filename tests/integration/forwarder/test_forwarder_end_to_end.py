@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -50,11 +51,19 @@ class Machines(ThreadingHTTPServer):
         self.rows: list[dict[str, Any]] = []
         self.results: list[str] = []
         self.answers: list[tuple[int, dict[str, str]]] = []
+        self.document: dict[str, Any] = DOCUMENT
+        self.etag = '"1"'
         self.changed = threading.Condition()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
+
+    def ask(self, *ids: str) -> None:
+        """Change the document's list of requests; the caller holds `changed`."""
+        self.document = {**DOCUMENT, "requests": [{"id": i, "request": "scan", "kind": "Files"} for i in ids]}
+        self.etag = f'"{int(self.etag[1:-1]) + 1}"'
+        self.changed.notify_all()
 
     def await_row(self, **wanted: Any) -> dict[str, Any]:
         deadline = time.monotonic() + 20
@@ -78,10 +87,13 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self) -> None:
-        if self.headers.get("If-None-Match") == '"1"':
-            self.answer(304)
-        else:
-            self.answer(200, DOCUMENT, {"ETag": '"1"'})
+        wait = float(parse_qs(urlsplit(self.path).query).get("waitSeconds", ["0"])[0])
+        with self.server.changed:
+            known = self.headers.get("If-None-Match")
+            if self.server.changed.wait_for(lambda: known != self.server.etag, wait):
+                self.answer(200, self.server.document, {"ETag": self.server.etag})
+            else:
+                self.answer(304)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -92,6 +104,7 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.changed:
             if "/requests/" in self.path:
                 self.server.results.append(self.path.rpartition("/")[2])
+                self.server.ask()  # as the real one: a request that was answered is no longer listed
                 self.answer(204)
                 self.server.changed.notify_all()
                 return
@@ -125,7 +138,7 @@ def machines() -> Iterator[Machines]:
 def running(tmp_path: Path, machines: Machines) -> Iterator[DataFolder]:
     data = DataFolder(str(tmp_path))
     identity.enroll(machines.url, "wce1.i.s.-", data, facts=heartbeat.machine_facts())
-    settings = ForwarderSettings(data=data, tracker_uid=os.geteuid(), backoff=0.05, poll=0.2, long_poll=1)
+    settings = ForwarderSettings(data=data, tracker_uid=os.geteuid(), backoff=0.05, poll=300, long_poll=5)
     stop = threading.Event()
     thread = threading.Thread(target=process.run, args=(settings, stop))
     thread.start()
@@ -147,7 +160,8 @@ def send(channel: ipc.Channel, first: int, records: list[dict[str, Any]]) -> str
 
 
 def test_records_requests_and_configuration(running: DataFolder, machines: Machines) -> None:
-    machines.answers += [(503, {"Retry-After": "0"}), (429, {})]
+    # The 404 without an error of ours is a proxy's word, which costs no record.
+    machines.answers += [(503, {"Retry-After": "0"}), (404, {}), (429, {})]
     machines.await_row(Category="Direct Agent")
     with ipc.connect(ipc.PathSocket(running.pipe_socket), 5) as channel:
         for _ in range(2):  # the second time the chunk is known, and acknowledged again
@@ -174,6 +188,35 @@ def test_records_requests_and_configuration(running: DataFolder, machines: Machi
     assert machines.results == ["r1"]
     assert os.listdir(os.path.join(running.forwarder, "mcs", "configchunks")) == ["1.json"]
     assert os.path.exists(os.path.join(running.forwarder, "mcs", "mcsconfig.latest.xml"))
+
+
+def poll(channel: ipc.Channel, known: str = "") -> agent.PollReply:
+    channel.send(
+        agent.encode_request(
+            agent.PollRequest(request_id="1", tag="ChangeTracking-Linux", known=known, wait_seconds=10)
+        )
+    )
+    (text,) = framing.JsonFrames().feed(channel.receive(1_000_000, 15))
+    return agent.decode_reply(text, agent.PollReply)
+
+
+def test_a_request_that_was_answered_does_not_make_the_forwarder_deaf(running: DataFolder, machines: Machines) -> None:
+    with ipc.connect(ipc.PathSocket(running.pipe_socket), 5) as channel:
+        known = ""
+        for request in ("r1", "r2", "r3"):
+            if request != "r1":
+                with machines.changed:
+                    machines.ask(request)
+            reply = poll(channel, known)
+            known = reply.version
+            if not reply.requests:  # the rules were news first
+                reply = poll(channel, known)
+            assert [asked.id for asked in reply.requests] == [request]
+            channel.send(agent.encode_request(agent.RequestResult(request_id="2", id=request, success=True)))
+            channel.receive(1000, 10)
+            with machines.changed:
+                while machines.results[-1:] != [request]:
+                    assert machines.changed.wait(10), machines.results
 
 
 def test_wrong_bytes_hurt_only_their_own_connection(running: DataFolder, machines: Machines) -> None:

@@ -1,5 +1,6 @@
 """The local store: duplicates, overlap, quota, refusal, and a kill in the middle of writing."""
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from whatchanged.errors import OperationError
 from whatchanged.forwarder.store import Store
 
 EPOCH = "0" * 32
@@ -75,6 +77,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     folder = str(tmp_path / "Tables")
     program = f"""
 import sys
+from whatchanged.errors import OperationError
 from whatchanged.forwarder.store import Store
 store = Store({folder!r}, 10**9)
 sequence = 1
@@ -97,4 +100,79 @@ while True:
     rows = store.lease(STREAM, 10**6, 10**9)
     assert len(rows) >= acknowledged
     assert [row.first for row in rows] == list(range(1, len(rows) + 1))
+    store.close()
+
+
+def damage(path: Path, at: int) -> None:
+    with path.open("r+b") as stream:
+        stream.seek(at)
+        stream.write(b"\xa5" * (path.stat().st_size - at))
+
+
+def filled(tmp_path: Path) -> Path:
+    store = Store(str(tmp_path / "Tables"), 10**9)
+    store.append(STREAM, EPOCH, 1, [bytes(200_000)] * 20)  # more than SQLite caches
+    store.append("TRACKING_HEALTH", EPOCH, 1, [b"h"])
+    store.close()
+    return tmp_path / "Tables" / f"{STREAM}.db"
+
+
+@pytest.mark.parametrize("at", [0, 4096])
+def test_a_damaged_database_is_set_aside_at_the_start(at: int, tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    damage(path, at)
+    store = Store(str(tmp_path / "Tables"), 10**9)
+    (told,) = store.take_damages()
+    assert (told.stream, told.rows) == (STREAM, None)
+    assert Path(told.kept_as).exists()
+    assert store.take_damages() == []
+    assert store.depth() == {STREAM: (0, 0), "TRACKING_HEALTH": (1, 65)}
+    assert store.append(STREAM, EPOCH, 21, [b"next"]) == 1
+    store.close()
+    again = Store(str(tmp_path / "Tables"), 10**9)
+    assert again.take_damages() == []
+    assert again.depth()[STREAM][0] == 1
+    again.close()
+
+
+def test_damage_that_shows_while_it_runs_is_counted_and_costs_nothing_that_came_later(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    store = Store(str(tmp_path / "Tables"), 10**9)
+    under_way = store.lease(STREAM, 1, 10**6)  # an upload of the first row is under way
+    damage(path, 2 * 4096)
+    with pytest.raises(OperationError):
+        store.lease(STREAM, 100, 10**6)
+    (told,) = store.take_damages()
+    assert told.rows == 20
+    assert store.append(STREAM, EPOCH, 21, [b"a", b"b"]) == 2
+    store.settle(STREAM, under_way)  # the server took it: nothing newer goes with it
+    assert [row.first for row in store.lease(STREAM, 10, 10**6)] == [21, 22]
+    store.close()
+
+
+def test_records_of_others_are_stored_together_and_a_chunk_only_once(store: Store) -> None:
+    def make(epoch: str, sequence: int) -> bytes:
+        return b"%d" % sequence
+
+    def fail(epoch: str, sequence: int) -> bytes:
+        raise OperationError("no record")
+
+    store.append_own("Custom-1-a", make, make, chunk="one")
+    store.append_own("Custom-1-a", make, make, chunk="one")
+    with pytest.raises(OperationError):
+        store.append_own("Custom-1-a", make, fail, chunk="two")
+    store.append_own("Custom-1-a", make, chunk="two")
+    store.append_own("Custom-1-a", chunk="three")
+    assert [row.record for row in store.lease("Custom-1-a", 10, 10**6)] == [b"1", b"2", b"3"]
+
+
+def test_a_store_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE chunks")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    store = Store(str(tmp_path / "Tables"), 10**9)
+    store.append_own(STREAM, lambda epoch, sequence: b"x", chunk="c")
+    assert store.depth()[STREAM][0] == 21
     store.close()

@@ -200,6 +200,8 @@ def test_small_headers_reserve_little(name: str) -> None:
         (["t", [[1, {}]] * 6], Limits(entries=5)),
         (["t", entries(*[(1, {})] * 6)], Limits(entries=5)),
         (["t", [[1, {"a": "x" * 100}]]], Limits(record_bytes=50)),
+        (["t", 1, {"a": "x" * 100}], Limits(record_bytes=50)),
+        (["t", gzip.compress(b"") * 700_000, {"compressed": "gzip"}], Limits()),
         (["t", [[1, {"a": [[[[1]]]]}]]], Limits(nesting=3)),
         (["t", [[1, {"a": [[]] * 20}]]], Limits(containers=10)),
         (["t", gzip.compress(bytes(1_000_000)), {"compressed": "gzip"}], Limits(message_bytes=10_000)),
