@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
+import time
 
 from whatchanged.cli.account import ACCOUNT_NAME, make_folders, service_account
+from whatchanged.cli.connection import connect
 from whatchanged.cli.enroll import TOKEN_VARIABLE
-from whatchanged.cli.options import Values, load_values, read_secret
+from whatchanged.cli.options import DEFAULT_FILE, Values, load_values, read_secret
 from whatchanged.cli.output import Output
 from whatchanged.cli.privileges import first_closed
 from whatchanged.cli.server import require_server_packages
@@ -44,12 +47,15 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     if arguments.with_server:
         require_server_packages()
     values = load_values(arguments)
+    _require_lasting_settings(arguments, values)
     _require_reachable_program()
     _make_account()
     account = service_account()
     make_folders(values.data, account, server=arguments.with_server)
     enrolled = _enrol(arguments, values, account)
-    units = (*AGENT_UNITS, SERVER_UNIT) if arguments.with_server else AGENT_UNITS
+    # An upgrade of a machine that has the server brings its server along.
+    with_server = arguments.with_server or SERVER_UNIT in installed_units()
+    units = (*AGENT_UNITS, SERVER_UNIT) if with_server else AGENT_UNITS
     rows = [{"Unit": unit, "Result": _write(unit, values)} for unit in units]
     systemctl("daemon-reload")
     # Agents without an identity have nothing to do yet; they start at the next boot or after `enroll`.
@@ -57,6 +63,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     systemctl("enable", *units)
     if not arguments.no_start and started:
         systemctl("restart", *started)
+        if with_server:
+            _await_server(values)
     output.rows(rows)
     if not enrolled:
         output.message("not enrolled: run `whatchanged install --server URL --token-file FILE` to do it")
@@ -72,6 +80,39 @@ def require_root_and_systemd() -> None:
         raise SettingsError("this machine was not booted by systemd", hint="run `whatchanged up` instead")
 
 
+def _await_server(values: Values) -> None:
+    """Wait until the server answers: the next command may be a question to it. Raises OperationError."""
+    local = Values({**values.by_name, "url": None, "token": None, "ca": None})
+    deadline = time.monotonic() + _COMMAND_SECONDS
+    while True:
+        try:
+            with connect(local) as server:
+                server.date()
+                return
+        except OperationError as error:
+            if time.monotonic() > deadline:
+                raise OperationError(
+                    f"the server does not answer: {error.message}", hint=f"journalctl -u {SERVER_UNIT}"
+                ) from error
+            time.sleep(0.5)
+
+
+def _require_lasting_settings(arguments: argparse.Namespace, values: Values) -> None:
+    """Refuse what would hold for this command but not for the services, or move them away from their data."""
+    if arguments.config and os.path.realpath(arguments.config) != DEFAULT_FILE:
+        raise SettingsError(
+            f"the services read {DEFAULT_FILE}, not {arguments.config}", hint=f"put the settings into {DEFAULT_FILE}"
+        )
+    for unit in installed_units():
+        with open(os.path.join(UNIT_FOLDER, unit), encoding="utf-8") as stream:
+            found = re.search(r"^ExecStart=.* --data (\S+)", stream.read(), re.MULTILINE)
+        if found is not None and found[1] != values.data.path:
+            raise SettingsError(
+                f"{unit} works on {found[1]}, not on {values.data.path}",
+                hint=f"give --data {found[1]}, or `whatchanged uninstall` first",
+            )
+
+
 def _require_reachable_program() -> None:
     places = [sys.executable, *(os.path.realpath(place) for place in sys.path if os.path.isdir(place))]
     for place in places:
@@ -80,7 +121,7 @@ def _require_reachable_program() -> None:
             raise SettingsError(
                 f"the account {ACCOUNT_NAME} could not run this program: {closed or place} is closed to it",
                 hint="install it into /opt/whatchanged: python3 -m venv /opt/whatchanged && "
-                "/opt/whatchanged/bin/pip install whatchanged",
+                "/opt/whatchanged/bin/pip install . (in the checkout)",
             )
 
 
@@ -104,8 +145,6 @@ def _enrol(arguments: argparse.Namespace, values: Values, account: Account | Non
     token = read_secret(arguments.token_file, TOKEN_VARIABLE)
     command = [sys.executable, "-I", "-m", "whatchanged", "enroll", "--data", values.data.path]
     command += ["--server", arguments.server, "--token-file", "-"]
-    if arguments.config:
-        command += ["--config", os.path.abspath(arguments.config)]
     _command(*command, account=account, given=token)
     return True
 

@@ -235,6 +235,8 @@ class _Forwarder:
             _log.warning("%s; records are kept. %s", error.message, error.hint)
 
     def _lost(self, error: OperationError) -> None:
+        if self._stop.is_set():
+            return  # the connection was closed to end the process
         self._last_error = error.message
         if self._configuration.set_connected(False):
             self._health.note(HealthStatus.WARNING, HealthReason.CONNECTION, f"connection lost: {error.message}")
