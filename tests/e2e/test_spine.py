@@ -7,6 +7,7 @@ import sys
 assert sys.platform != "win32"  # mypy's platform branch
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.conftest import Installation, eventually
+from e2e.conftest import Installation, eventually, linux_rule
 from whatchanged.cli import tracker_control
 from whatchanged.cli.options import Values
 
@@ -72,6 +73,33 @@ def test_files_appear_in_the_inventory_with_their_checksums(installation: Instal
         assert row["Size"] == len(content)
     assert len(rows) == 20 + len(hostile) + 1  # the dangling link is an item, the FIFO and the loop are none
     assert told(installation) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to read all of /etc")
+@pytest.mark.skipif(not shutil.which("dpkg-query"), reason="needs dpkg")
+def test_the_inventory_of_this_machine_is_what_its_tools_say(installation: Installation) -> None:
+    rule = linux_rule(Path("/etc"))
+    rule["properties"]["dataSources"]["extensions"][0]["extensionSettings"]["fileSettings"]["fileInfo"][0].update(
+        links="Manage"
+    )
+    installation.rule_file.write_text(json.dumps(rule))
+    installation.start("--root", "/")
+    installation.looked()
+    said = subprocess.run(["find", "/etc", "(", "-type", "f", "-o", "-type", "l", ")", "-print0"],
+                          capture_output=True, check=True).stdout.split(b"\0")[:-1]  # fmt: skip
+    rows = {r["FileSystemPath"]: r for r in json.loads(installation.command("inventory", "files", "--json").stdout)}
+    assert sorted(rows) == sorted(os.fsdecode(path) for path in said)
+    regular = [path for path in rows if not os.path.islink(path)]
+    sums = subprocess.run(["sha256sum", "--zero", *regular], capture_output=True, check=True, text=True).stdout
+    assert {line[66:]: line[:64].upper() for line in sums.split("\0")[:-1]} == {
+        path: rows[path]["FileContentChecksum"] for path in regular
+    }
+    query = ["dpkg-query", "-W", "-f", "${db:Status-Status}\t${Package}\t${Version}\t${Architecture}\n"]
+    installed = subprocess.run(query, capture_output=True, check=True, text=True).stdout.splitlines()
+    packages = json.loads(installation.command("inventory", "software", "--json").stdout)
+    assert sorted([r["SoftwareName"], r["CurrentVersion"], r["Architecture"]] for r in packages) == sorted(
+        line.split("\t")[1:] for line in installed if line.startswith("installed\t")
+    )
 
 
 def test_every_kind_of_file_change_is_one_row(installation: Installation) -> None:
