@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform != "win32"  # mypy's platform branch
+
 import glob
 import itertools
 import os

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import ssl
 import stat
 import subprocess
@@ -261,7 +262,7 @@ def test_a_full_disk_refuses_for_now_and_loses_nothing(tmp_path: Any, serve: Any
                     while True:
                         stream.write(bytes(1 << 16))
                 ballast.unlink()
-                ballast.write_bytes(bytes(os.statvfs(data).f_bavail * 4096 - (1 << 20)))
+                ballast.write_bytes(bytes(shutil.disk_usage(data).free - (1 << 20)))
                 refused = client.post(ingestion_path(machine), json=[change(epoch, n) for n in range(1, 400)])
                 assert_error(refused, 503, "StorageFull")
                 assert client.get("/readyz").status_code == 503
