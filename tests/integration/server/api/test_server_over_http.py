@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import select
 import shutil
+import socket
 import ssl
 import stat
 import subprocess
@@ -13,7 +15,7 @@ import sys
 import threading
 import time
 import zlib
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpx
@@ -123,14 +125,36 @@ def test_bad_uploads_are_refused_for_good(server: Any) -> None:
 def test_an_unknown_sender_is_refused_before_its_body_is_read(server: Any) -> None:
     """The answer comes although the announced body never does."""
     host, port = server.url.removeprefix("http://").split(":")
-    import socket
-
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(
             b"POST /dataCollectionRules/dcr-1/streams/X HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
             b"Authorization: Bearer wcm1.a.b\r\n\r\n"
         )
         assert connection.recv(4096).startswith(b"HTTP/1.1 401")
+
+
+def test_a_machine_that_sends_slowly_takes_no_place_from_others(server: Any) -> None:
+    slow, client = server.enrol("slow")
+    client.close()
+    other, other_client = server.enrol("other")
+    host, port = server.url.removeprefix("http://").split(":")
+    begun = (
+        f"POST {ingestion_path(slow)} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        f"Authorization: Bearer {slow['credential']}\r\nx-whatchanged-instance: life-1\r\n\r\n["
+    )
+    with ExitStack() as held, other_client:
+        connections = [held.enter_context(socket.create_connection((host, int(port)), timeout=20)) for _ in range(70)]
+        for connection in connections:
+            connection.sendall(begun.encode())
+        refused = 0
+        while refused < 62:
+            ready, _, _ = select.select(connections, [], [], 20)
+            assert ready, "nobody was refused"
+            for connection in ready:
+                assert connection.recv(4096).startswith(b"HTTP/1.1 429")
+                connections.remove(connection)
+                refused += 1
+        assert other_client.post(ingestion_path(other), json=[change(new_epoch(), 1)]).status_code == 204
 
 
 def test_a_held_request_wakes_when_something_is_new(server: Any) -> None:
