@@ -60,7 +60,9 @@ class ServerSettings:
     telemetry: str = ""
     """DSN of a ClickHouse server, or a folder; empty: `<data>/server/telemetry`."""
     control: str = ""
-    """SQLAlchemy URL of the control plane's database; empty: `<data>/server/control.db`."""
+    """SQLAlchemy URL of the control plane's database; empty: `<data>/server/control.db`.
+
+    `postgresql+psycopg://…` needs the extra `postgresql`."""
     backups: str = ""
     """Folder for backups; empty: `<data>/server/backups`."""
     silence_seconds: float = 900.0

@@ -1,12 +1,15 @@
-"""The control plane on a real SQLite database: credentials, clones, rules, requests."""
+"""The control plane on a real SQLite and a real PostgreSQL: credentials, clones, rules, requests."""
 
 from __future__ import annotations
 
 import json
 import os
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -25,8 +28,23 @@ from whatchanged.server.control.tokens import IngestionSigner, private_file
 HOUR_NS = 3600 * 10**9
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def dsn(request: pytest.FixtureRequest, tmp_path: Any) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "server" / "control.db")
+    made: str = request.getfixturevalue("postgresql")()
+    return made
+
+
 @pytest.fixture
-def control(tmp_path: Any) -> Iterator[Control]:
+def control(dsn: str) -> Iterator[Control]:
+    plane = Control(dsn)
+    yield plane
+    plane.close()
+
+
+@pytest.fixture
+def on_sqlite(tmp_path: Any) -> Iterator[Control]:
     plane = Control(str(tmp_path / "server" / "control.db"))
     yield plane
     plane.close()
@@ -42,10 +60,10 @@ def test_the_migrations_make_the_tables_of_the_schema(control: Control) -> None:
         assert compare_metadata(MigrationContext.configure(connection), schema.METADATA) == []
 
 
-def test_the_database_is_private_and_durable(control: Control) -> None:
-    assert control.database.path is not None
-    assert stat.S_IMODE(os.stat(control.database.path).st_mode) == 0o600
-    with control.database.read() as connection:
+def test_the_database_is_private_and_durable(on_sqlite: Control) -> None:
+    assert on_sqlite.database.path is not None
+    assert stat.S_IMODE(os.stat(on_sqlite.database.path).st_mode) == 0o600
+    with on_sqlite.database.read() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
@@ -209,12 +227,10 @@ def test_silence_is_reported_once_and_ends_with_contact(control: Control) -> Non
     assert control.machines.newly_silent(later) == []
 
 
-def test_everything_survives_a_restart(control: Control) -> None:
+def test_everything_survives_a_restart(control: Control, dsn: str) -> None:
     enrolled, (_, token) = enrol(control), control.people.create("test", "x", Role.CONTRIBUTOR, ["G"])
-    path = control.database.path
     control.close()
-    assert path is not None
-    again = Control(path)
+    again = Control(dsn)
     assert again.workspace_id == control.workspace_id
     assert again.machines.authenticate(enrolled.credential, None)[0] == enrolled.identity
     assert again.people.authenticate(token).groups == frozenset({"g"})
@@ -242,3 +258,38 @@ def test_private_files_are_made_once(tmp_path: Any) -> None:
     assert private_file(path, b"two") == b"one"
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert os.listdir(tmp_path / "a") == ["key"]
+
+
+def test_several_processes_start_on_an_empty_database(dsn: str) -> None:
+    program = "import sys; from whatchanged.server.control import Control; print(Control(sys.argv[1]).workspace_id)"
+    starting = [subprocess.Popen([sys.executable, "-c", program, dsn], stdout=subprocess.PIPE) for _ in range(4)]
+    assert len({process.communicate(timeout=60)[0] for process in starting}) == 1
+    assert [process.returncode for process in starting] == [0] * 4
+
+
+def test_requests_that_come_together_leave_one_credential_that_works(control: Control) -> None:
+    enrolled = enrol(control)
+    machine_id = enrolled.identity.machine_id
+    with ThreadPoolExecutor(6) as threads:
+        for _ in range(5):
+            fresh = list(threads.map(lambda _: control.machines.rotate(machine_id), range(6)))
+            valid = [one for one in fresh if works(control, one)]
+            assert len(valid) == 1
+            assert all(threads.map(lambda _, token=valid[0]: works(control, token), range(12)))
+
+
+def works(control: Control, credential: str) -> bool:
+    try:
+        control.machines.authenticate(credential, None)
+    except CredentialError:
+        return False
+    return True
+
+
+@pytest.mark.postgresql
+def test_text_that_postgresql_cannot_hold_is_the_callers_mistake(postgresql: Any) -> None:
+    control = Control(postgresql())
+    with pytest.raises(Refusal) as refusal:
+        control.people.create("test", "a\0b", Role.READER)
+    assert refusal.value.status == 400
+    control.close()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -15,7 +17,7 @@ from whatchanged.records.health import Component, HealthReason, HealthRecord, He
 from whatchanged.records.times import now_ns
 from whatchanged.server.api.metrics import Metrics
 from whatchanged.server.api.waiting import WaitingRoom
-from whatchanged.server.control import Control
+from whatchanged.server.control import Control, Refusal
 from whatchanged.server.control.tokens import IngestionSigner
 from whatchanged.server.identity import MachineIdentity
 from whatchanged.server.ingest import Ingestor, health_line
@@ -25,6 +27,7 @@ from whatchanged.server.storage import Storage
 __all__ = ["Connection", "Context", "context_of"]
 
 Connection = ASGIConnection[Any, Any, Any, Any]
+_MOST_UPLOADS = 8
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -56,6 +59,22 @@ class Context:
     )
     bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(64))
     """Bodies being read at a time: with 2 MiB each it bounds the memory that machines can take."""
+
+    uploads: Counter[str] = field(default_factory=Counter)
+    """Bodies being read, by machine."""
+
+    @contextmanager
+    def uploading(self, machine_id: str) -> Iterator[None]:
+        """Count a body of the machine; refuses one too many: one machine must not take every place in `bodies`."""
+        if self.uploads[machine_id] >= _MOST_UPLOADS:
+            raise Refusal(429, "TooManyRequests", f"{_MOST_UPLOADS} uploads of this machine are under way")
+        self.uploads[machine_id] += 1
+        try:
+            yield
+        finally:
+            self.uploads[machine_id] -= 1
+            if not self.uploads[machine_id]:
+                del self.uploads[machine_id]
 
     async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in a thread."""

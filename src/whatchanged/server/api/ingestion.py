@@ -16,6 +16,8 @@ from whatchanged.server.api.access import Access, AnyRequest, sender_of
 from whatchanged.server.api.agents import check_rule
 from whatchanged.server.api.context import context_of
 from whatchanged.server.control.refusals import Refusal, forbidden
+from whatchanged.server.identity import MachineIdentity
+from whatchanged.server.ingest import Stored
 from whatchanged.wire.ingestion import decompress
 
 __all__ = ["HANDLERS", "MOST_BYTES", "MOST_UNPACKED"]
@@ -41,11 +43,17 @@ async def ingest(request: AnyRequest, rule_id: FromPath[str], stream: FromPath[s
         raise forbidden("the ingestion token is for another rule")
     await context.call(check_rule, context, sender.machine, rule_id)
     known = _stream(stream)
+    with context.uploading(sender.machine.machine_id):
+        stored, size = await _take(request, sender.machine, known)
+    context.metrics.ingested(known.value, stored.rows, stored.duplicates, size)
+
+
+async def _take(request: AnyRequest, machine: MachineIdentity, stream: DataType) -> tuple[Stored, int]:
+    context = context_of(request)
     async with context.bodies:
         body = await _body(request)
         records = await context.call(_unpacked, body, request.headers.get("content-encoding", ""))
-        stored = await context.ingestor.store(sender.machine, known, records)
-    context.metrics.ingested(known.value, stored.rows, stored.duplicates, len(body))
+        return await context.ingestor.store(machine, stream, records), len(body)
 
 
 def _stream(name: str) -> DataType:

@@ -134,6 +134,7 @@ class Control:
     def _workspace(self) -> str:
         table = schema.installation
         with self.database.write() as connection:
+            self.database.one_at_a_time(connection)
             query = select(table.c.value).where(table.c.name == "workspace_id")
             known = connection.execute(query).scalar_one_or_none()
             if known is None:

@@ -19,14 +19,17 @@ from alembic.script import Script
 from alembic.script.revision import RevisionError, RevisionMap
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, OperationalError
 
 from whatchanged.errors import SettingsError, StateError, StorageFull
 from whatchanged.server.control.migrations import STEPS
+from whatchanged.server.control.refusals import bad_request
 
 __all__ = ["Database"]
 
 _BUSY_MS = 10_000
+_START_LOCK = 0x7768617463686E67
+"""A number of our own among PostgreSQL's advisory locks."""
 _FULL = ("database or disk is full", "No space left")
 
 
@@ -54,6 +57,11 @@ class Database:
         with _foreign(), self._reader.connect() as connection:
             yield connection
 
+    def one_at_a_time(self, connection: Connection) -> None:
+        """Let no other process do what asks for this, until the transaction ends: what is done once, at start."""
+        if connection.dialect.name == "postgresql":  # on SQLite every writer is alone
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _START_LOCK})
+
     def check(self) -> None:
         """Raise StateError if the database does not answer."""
         with self.read() as connection:
@@ -74,6 +82,7 @@ class Database:
     def _migrate(self) -> None:
         try:
             with self.write() as connection:
+                self.one_at_a_time(connection)
                 context = MigrationContext.configure(connection, opts={"fn": _steps_from, "transactional_ddl": True})
                 with context.begin_transaction(), Operations.context(context):
                     context.run_migrations()
@@ -115,8 +124,8 @@ def _make_private(path: str) -> None:
 def _engine(dsn: str, path: str | None) -> Engine:
     try:
         if path is None:
-            return create_engine(dsn, pool_pre_ping=True)
-        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_MS / 1000})
+            return create_engine(dsn, pool_pre_ping=True, hide_parameters=True)
+        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_MS / 1000}, hide_parameters=True)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise SettingsError(f"cannot use the control plane's DSN: {error}") from error
     event.listen(engine, "connect", _prepare_sqlite)
@@ -141,9 +150,13 @@ def _foreign() -> Iterator[None]:
     """Turn the driver's errors into ours."""
     try:
         yield
+    except DataError as error:
+        raise bad_request("a value holds what the database does not take, such as NUL") from error
     except OperationalError as error:
         if any(words in str(error.orig) for words in _FULL):
             raise StorageFull("the control plane's disk is full") from error
         raise StateError(f"the control plane's database does not answer: {error.orig}") from error
     except DBAPIError as error:
-        raise StateError(f"the control plane's database refused: {error.orig}") from error
+        # The lines after the first show values.
+        reason = next(iter(str(error.orig).splitlines()), "")
+        raise StateError(f"the control plane's database refused: {reason}") from error

@@ -211,6 +211,7 @@ class Machines:
         secret = new_secret()
         table = schema.credentials
         with self._database.write() as connection:
+            _locked_row(connection, machine_id)
             connection.execute(delete(table).where(table.c.machine_id == machine_id, table.c.slot == "next"))
             connection.execute(
                 insert(table).values(machine_id=machine_id, slot="next", hash=secret_hash(secret), created_at=now_ns())
@@ -221,6 +222,7 @@ class Machines:
     def _promote(self, machine_id: str) -> None:
         table = schema.credentials
         with self._database.write() as connection:
+            _locked_row(connection, machine_id)
             slots = connection.execute(select(table.c.slot).where(table.c.machine_id == machine_id)).scalars().all()
             if "next" not in slots:
                 return  # another request of the machine was first
@@ -400,6 +402,15 @@ def _machine_row(connection: Connection, machine_id: str) -> Row[Any] | None:
     return connection.execute(select(schema.machines).where(schema.machines.c.id == machine_id)).one_or_none()
 
 
+def _locked_row(connection: Connection, machine_id: str) -> Row[Any]:
+    """Return the machine's row, and let no other transaction at the machine until this one ends.
+
+    Nothing on SQLite, which has one writer. On PostgreSQL two first requests of one new life must not both
+    supersede, and two that use a new credential first must not take the promoted one for the old.
+    """
+    return connection.execute(select(schema.machines).where(schema.machines.c.id == machine_id).with_for_update()).one()
+
+
 def _refuse_inactive(row: Row[Any]) -> None:
     if row.status != MachineStatus.ACTIVE:
         raise Refusal(403, "MachineRevoked", f"this machine is {row.status}", hint="enrol it anew")
@@ -433,8 +444,7 @@ def _settle(connection: Connection, machine_id: str, instance: str) -> Verdict:
     if len(instance) > 36:
         raise bad_request("x-whatchanged-instance is a UUID", "x-whatchanged-instance")
     machines, instances = schema.machines, schema.instances
-    # FOR UPDATE: two first requests of one new life must not both supersede (nothing on SQLite: one writer).
-    machine = connection.execute(select(machines).where(machines.c.id == machine_id).with_for_update()).one()
+    machine = _locked_row(connection, machine_id)
     mine = instances.c.machine_id == machine_id
     former = {row.instance: (row.state, row.at) for row in connection.execute(select(instances).where(mine)).all()}
     now = now_ns()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import select
 import shutil
+import socket
 import ssl
 import stat
 import subprocess
@@ -13,7 +15,7 @@ import sys
 import threading
 import time
 import zlib
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpx
@@ -21,6 +23,7 @@ import pytest
 
 from whatchanged.errors import SettingsError
 from whatchanged.records.carrier import new_epoch
+from whatchanged.records.keys import checksum, item_digest, row_key
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.rules import DEFAULT_RULE
 from whatchanged.server.process import ServerSettings, check
@@ -123,14 +126,36 @@ def test_bad_uploads_are_refused_for_good(server: Any) -> None:
 def test_an_unknown_sender_is_refused_before_its_body_is_read(server: Any) -> None:
     """The answer comes although the announced body never does."""
     host, port = server.url.removeprefix("http://").split(":")
-    import socket
-
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(
             b"POST /dataCollectionRules/dcr-1/streams/X HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
             b"Authorization: Bearer wcm1.a.b\r\n\r\n"
         )
         assert connection.recv(4096).startswith(b"HTTP/1.1 401")
+
+
+def test_a_machine_that_sends_slowly_takes_no_place_from_others(server: Any) -> None:
+    slow, client = server.enrol("slow")
+    client.close()
+    other, other_client = server.enrol("other")
+    host, port = server.url.removeprefix("http://").split(":")
+    begun = (
+        f"POST {ingestion_path(slow)} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        f"Authorization: Bearer {slow['credential']}\r\nx-whatchanged-instance: life-1\r\n\r\n["
+    )
+    with ExitStack() as held, other_client:
+        connections = [held.enter_context(socket.create_connection((host, int(port)), timeout=20)) for _ in range(70)]
+        for connection in connections:
+            connection.sendall(begun.encode())
+        refused = 0
+        while refused < 62:
+            ready, _, _ = select.select(connections, [], [], 20)
+            assert ready, "nobody was refused"
+            for connection in ready:
+                assert connection.recv(4096).startswith(b"HTTP/1.1 429")
+                connections.remove(connection)
+                refused += 1
+        assert other_client.post(ingestion_path(other), json=[change(new_epoch(), 1)]).status_code == 204
 
 
 def test_a_held_request_wakes_when_something_is_new(server: Any) -> None:
@@ -324,19 +349,82 @@ def test_a_restored_backup_knows_everything(tmp_path: Any, serve: Any) -> None:
             assert_error(owner.post("/api/v1/backup", json={"path": made.json()["path"]}), 409)
     assert stat.S_IMODE(os.stat(made.json()["path"]).st_mode) == 0o700
     other = str(tmp_path / "other")
+    restore_elsewhere(other, made.json()["path"])
+    with pytest.raises(subprocess.CalledProcessError) as again:
+        restore_elsewhere(other, made.json()["path"])
+    assert "is not empty" in again.value.stderr
+    with serve(other, tls="off") as running, running.client(machine["credential"]) as client, running.owner as owner:
+        assert client.get(f"/api/v1{machine['resourceId']}/agentConfigurations").status_code == 200
+        (row,) = owner.get("/api/v1/changes").json()["value"]
+        assert row["FileSystemPath"] == "/etc/1.conf"
+
+
+def test_a_rewound_server_tells_what_it_lost_and_asks_for_the_inventory(tmp_path: Any, serve: Any) -> None:
+    """The backup is older than records that the machine has dropped since, for they were acknowledged."""
+    data, other = str(tmp_path / "data"), str(tmp_path / "other")
+    epoch = new_epoch()
+    with serve(data, tls="off") as running:
+        machine, client = running.enrol(instance="first")
+        with client, running.owner as owner:
+            send(client, machine, CHANGES, change(epoch, 1))
+            send(client, machine, INVENTORY, *numbered(epoch, 1, SNAPSHOT, item("/a"), confirmation(item("/a"))))
+            backup = owner.post("/api/v1/backup", json={}).json()["path"]
+            send(client, machine, CHANGES, change(epoch, 2), change(epoch, 3))
+            send(client, machine, INVENTORY, *numbered(epoch, 4, item("/b"), confirmation(item("/a"), item("/b"))))
+    restore_elsewhere(other, backup)
+    with serve(other, tls="off") as running:
+        credential = {"x-whatchanged-instance": "restarted"}
+        with running.client(machine["credential"], **credential) as client, running.owner as owner:
+            send(client, machine, CHANGES, change(epoch, 4))
+            send(client, machine, INVENTORY, *numbered(epoch, 6, confirmation(item("/a"), item("/b"))))
+            gaps = owner.get("/api/v1/health?reason=Gap").json()["value"]
+            assert sorted((g["Stream"], g["FirstSequence"], g["LastSequence"], g["LostRecords"]) for g in gaps) == [
+                (CHANGES, 2, 3, 2),
+                (INVENTORY, 4, 5, 2),
+            ]
+            address = f"/api/v1{machine['resourceId']}/agentConfigurations?platform=linux"
+            deadline = time.monotonic() + 20
+            while not (asked := client.get(address).json()["requests"]):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert [(one["request"], one["kind"]) for one in asked] == [("resync", "Files")]
+            send(client, machine, INVENTORY, *numbered(epoch, 7, SNAPSHOT, item("/a"), item("/b")))
+            send(client, machine, INVENTORY, *numbered(epoch, 10, confirmation(item("/a"), item("/b"))))
+            files = owner.get("/api/v1/inventory/files").json()["value"]
+            assert [row["FileSystemPath"] for row in files] == ["/a", "/b"]
+
+
+INVENTORY = "CONFIG_DATA_BLOB_V2"
+SNAPSHOT = {"_Record": "Snapshot", "ConfigDataType": "Files"}
+
+
+def item(path: str) -> dict[str, Any]:
+    return {"ConfigDataType": "Files", "FileSystemPath": path, "Name": path[1:], "Size": 1}
+
+
+def confirmation(*items: dict[str, Any]) -> dict[str, Any]:
+    found = checksum(sorted((row_key(row)[1], item_digest(row)) for row in items))
+    return {"_Record": "Confirmation", "ConfigDataType": "Files", "Items": len(items), "Checksum": found}
+
+
+def numbered(epoch: str, first: int, *records: dict[str, Any]) -> list[dict[str, Any]]:
+    carrier = {"_Stream": INVENTORY, "_Epoch": epoch, "TimeGenerated": time_text(now_ns())}
+    return [{**carrier, "_Sequence": number, **record} for number, record in enumerate(records, first)]
+
+
+def send(client: httpx.Client, machine: Any, stream: str, *records: dict[str, Any]) -> None:
+    answer = client.post(ingestion_path(machine, stream), json=records)
+    assert answer.status_code == 204, answer.text
+
+
+def restore_elsewhere(data: str, backup: str) -> None:
     # In a process of its own: the engine takes one folder a process.
     program = (
         "import sys; from whatchanged.server.process import restore; from whatchanged.settings import DataFolder; "
         "restore(DataFolder(sys.argv[1]), sys.argv[2])"
     )
-    command = [sys.executable, "-c", program, other, made.json()["path"]]
-    subprocess.run(command, check=True, timeout=60)
-    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert "is not empty" in again.stderr
-    with serve(other, tls="off") as running, running.client(machine["credential"]) as client, running.owner as owner:
-        assert client.get(f"/api/v1{machine['resourceId']}/agentConfigurations").status_code == 200
-        (row,) = owner.get("/api/v1/changes").json()["value"]
-        assert row["FileSystemPath"] == "/etc/1.conf"
+    command = [sys.executable, "-c", program, data, backup]
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
 
 
 def test_plain_http_is_refused_beyond_loopback(tmp_path: Any) -> None:
