@@ -93,7 +93,9 @@ class _Tracker:
         )
         commands = {"status": self._status, "scan": self._scan, "why": self._why}
         self._control = ControlServer(settings.data.tracker_control_socket, commands, stop)
-        self._packages = SoftwareCollector(os.fsencode(settings.root))
+        self._packages = SoftwareCollector(
+            os.fsencode(settings.root), scratch=os.fsencode(settings.data.tracker_scratch)
+        )
         self._daemons = SystemdCollector(os.fsencode(settings.root))  # one for good: it keeps unit files it has read
         self._unsettled: dict[Kind, int] = {}
 

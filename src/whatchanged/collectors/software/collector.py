@@ -51,9 +51,15 @@ class SoftwareCollector:
     name = "software"
 
     def __init__(
-        self, root: bytes = b"/", *, systems: tuple[Callable[[], PackageSystem], ...] = PACKAGE_SYSTEMS
+        self,
+        root: bytes = b"/",
+        *,
+        scratch: bytes | None = None,
+        systems: tuple[Callable[[], PackageSystem], ...] = PACKAGE_SYSTEMS,
     ) -> None:
+        """`scratch`: a private folder for passing copies; without it the system's temporary folder."""
         self._root = root
+        self._scratch = scratch
         self._systems = tuple(system() for system in systems)
         self._filled: set[str] = set()
         """Systems that had packages at the last look."""
@@ -62,7 +68,7 @@ class SoftwareCollector:
         """Return all software. A machine without a package system has none."""
         run = _Run(Tally())
         try:
-            with Root(self._root, run.tally) as root:
+            with Root(self._root, run.tally, self._scratch) as root:
                 for system in self._systems:
                     self._take(run, root, system)
         except OSError as error:

@@ -13,6 +13,9 @@ assert sys.platform != "win32"
 import errno
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
 import msgspec
@@ -65,8 +68,10 @@ class PackageSystem(Protocol):
 class Root:
     """The folder a machine's systems lie below, for the time of one run. Reads are bounded; links never lead out."""
 
-    def __init__(self, path: bytes, tally: Tally) -> None:
+    def __init__(self, path: bytes, tally: Tally, scratch: bytes | None = None) -> None:
+        """`scratch`: a private folder for copies that must be merged; without it the system's temporary folder."""
         self.tree = Tree(path)
+        self._scratch = scratch
         self.tally = tally
         self.live = self.tree.root == b"/"
         """It is the machine this process runs on, and no image of another."""
@@ -136,6 +141,23 @@ class Root:
     def stamps(self, *paths: bytes) -> tuple[Stamp, ...]:
         """Return the stamps of files; zeros for one that is not there. Raises OSError."""
         return tuple(stamp_of(self.status(path)) for path in paths)
+
+    @contextmanager
+    def scratch_file(self, name: bytes) -> Iterator[bytes]:
+        """Yield the path of a private file that is not there yet, and remove it afterwards. Raises OSError."""
+        with ExitStack() as stack:
+            folder = self._scratch
+            if folder is None:
+                folder = os.fsencode(stack.enter_context(tempfile.TemporaryDirectory(prefix="whatchanged-")))
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            path = os.path.join(folder, name)
+            with suppress(FileNotFoundError):  # left by a process that was killed
+                os.unlink(path)
+            try:
+                yield path
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
 
     def _distribution(self) -> Distribution:
         for path in _OS_RELEASE:

@@ -43,8 +43,8 @@ def pypi_purl(name: str, version: str) -> str:
 
 
 def npm_purl(name: str, version: str) -> str:
-    """Return the package URL of an npm package; the scope is its namespace."""
-    scope, _, bare = name.rpartition("/")
+    """Return the package URL of an npm package: lower case; the scope is its namespace."""
+    scope, _, bare = name.lower().rpartition("/")
     return purl("npm", scope, bare, version)
 
 

@@ -114,7 +114,7 @@ def _look(root: Root, folder: bytes, path: bytes) -> Look:
 
 def _blobs(root: Root, path: bytes) -> Iterator[bytes | PackageDatabaseError]:
     if path.endswith(_SQLITE):
-        yield from sqlite_blobs(root.tree, path)
+        yield from sqlite_blobs(root, path)
         return
     with os.fdopen(root.tree.open_file(path), "rb") as file:
         yield from dict(_PAGED)[path[path.rindex(b"/") :]](FileReader(file))

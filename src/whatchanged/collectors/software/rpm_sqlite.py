@@ -14,7 +14,6 @@ assert sys.platform != "win32"
 import os
 import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -22,6 +21,7 @@ from typing import BinaryIO
 
 from whatchanged.collectors.files.system import Tree
 from whatchanged.collectors.software.package_facts import PackageDatabaseError
+from whatchanged.collectors.software.package_system import Root
 from whatchanged.collectors.software.page_reader import BytesReader, FileReader, Reader
 from whatchanged.collectors.software.rpm_header import LARGEST_HEADER
 from whatchanged.collectors.software.sqlite_wal import Committed, committed
@@ -35,8 +35,9 @@ _VERSIONS_AT = 18
 """Offset of the two bytes that say whether a database wants a write-ahead log (2) or not (1)."""
 
 
-def sqlite_blobs(tree: Tree, path: bytes) -> Iterator[bytes]:
+def sqlite_blobs(root: Root, path: bytes) -> Iterator[bytes]:
     """Yield the header blobs of the database at a canonical path. Raises PackageDatabaseError, OSError."""
+    tree = root.tree
     with _opened(tree, path + b"-wal") as file:
         log = FileReader(file) if file is not None else BytesReader(b"")
         content = committed(log)
@@ -44,8 +45,7 @@ def sqlite_blobs(tree: Tree, path: bytes) -> Iterator[bytes]:
             os.close(tree.open_file(path))  # a regular file, and no link; SQLite itself would follow one
             yield from _read(tree.outside(path))
             return
-        with tempfile.TemporaryDirectory(prefix="whatchanged-rpm-") as folder:
-            copy = os.path.join(os.fsencode(folder), b"merged")
+        with root.scratch_file(b"rpmdb.sqlite") as copy:
             _merge(tree, path, log, content, copy)
             yield from _read(copy)
 
