@@ -21,6 +21,7 @@ assert sys.platform != "win32"
 
 import os
 import stat
+import time
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -41,6 +42,7 @@ _LARGEST = 512 * 1024 * 1024
 _LARGEST_LIST = 64 * 1024 * 1024
 _JOURNAL_LARGEST = 10_000
 _ATTEMPTS = 5
+_SETTLED_NS = 2 * 10**9
 _WANTED = frozenset(
     {
         b"package",
@@ -104,7 +106,10 @@ class Dpkg:
                 if name.endswith(b".list"):
                     lines = root.content(folder + b"/info/" + name, _LARGEST_LIST).split(b"\n")
                     paths.update(line for line in lines if line.endswith(METADATA_NAMES))
-            self._owned = (stamp, frozenset(paths))
+            owned = frozenset(paths)
+            # A folder that moved just now can move again within the same tick of its clock, and look the same.
+            self._owned = (stamp, owned) if time.time_ns() - stamp[2] > _SETTLED_NS else None
+            return owned
         return self._owned[1]
 
 

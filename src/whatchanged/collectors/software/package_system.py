@@ -70,15 +70,15 @@ class Root:
 
     def __init__(self, path: bytes, tally: Tally, scratch: bytes | None = None) -> None:
         """`scratch`: a private folder for copies that must be merged; without it the system's temporary folder."""
+        with open("/proc/self/mountinfo", "rb") as file:
+            mounts = list(parse_mountinfo(file.read()))
         self.tree = Tree(path)
         self._scratch = scratch
         self.tally = tally
         self.live = self.tree.root == b"/"
         """It is the machine this process runs on, and no image of another."""
         self._resolver = Resolver(self.tree, ())
-        with open("/proc/self/mountinfo", "rb") as file:
-            far = barriers(parse_mountinfo(file.read()), self.tree.root)
-        self._local = Resolver(self.tree, far)
+        self._local = Resolver(self.tree, barriers(iter(mounts), self.tree.root))
         self.distribution = self._distribution()
 
     def __enter__(self) -> Root:
