@@ -182,6 +182,11 @@ class DataFolder:
         return os.path.join(self.tracker, "export")
 
     @property
+    def tracker_scratch(self) -> str:
+        """Folder of copies that live for the time of one look: the tracker may write nowhere else."""
+        return os.path.join(self.tracker, "scratch")
+
+    @property
     def tracker_control_socket(self) -> str:
         """Socket of `status`, `scan`, `why`."""
         return os.path.join(self.tracker, "control.socket")

@@ -18,7 +18,7 @@ NAME = "collect"
 SUMMARY = "What the collector sees now: no state, no server"
 
 _FILES = ("FileSystemPath", "Size", "DateModified", "Attributes", "Acls", "FileContentChecksum")
-_SOFTWARE = ("SoftwareName", "CurrentVersion", "Architecture", "Publisher")
+_SOFTWARE = ("SoftwareName", "CurrentVersion", "Architecture", "Location", "Publisher")
 _DAEMONS = ("SvcName", "SvcState", "SvcRunlevels", "SvcController", "SvcPath")
 _COLUMNS = {"Files": _FILES, "Software": _SOFTWARE, "Daemons": _DAEMONS}
 
@@ -79,9 +79,9 @@ def _software(arguments: argparse.Namespace, root: bytes, problems: list[str]) -
     if sys.platform == "win32":
         raise SettingsError(_NOT_YET)
     else:
-        from whatchanged.collectors.software import DpkgCollector
+        from whatchanged.collectors.software import SoftwareCollector
 
-        snapshot = DpkgCollector(root=root).run()
+        snapshot = SoftwareCollector(root).run()
         for item in snapshot.items:
             yield {"ConfigDataType": "Software", **item.columns()}
         _say(snapshot.outcome, problems)

@@ -64,7 +64,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The first of the failures."""
     failures_total: int = 0
     denied: tuple[bytes, ...] = ()
-    """Folders that could not be read: nothing is known about what is below, so nothing there was removed."""
+    """Folders (of software: sources) that could not be read: nothing is known about what is below, so nothing there
+    was removed."""
     skipped: tuple[Skipped, ...] = ()
     """Subtrees left out on purpose: network file systems, automounts."""
     looked: int = 0
@@ -79,6 +80,12 @@ class Snapshot(msgspec.Struct, Generic[ItemType], frozen=True, kw_only=True):
     outcome: Outcome
     unsettled: frozenset[bytes] = frozenset()
     """Keys of items in the middle of an operation: keep what was known of them and look again soon."""
+    kept: tuple[bytes, ...] = ()
+    """Beginnings of keys, up to a `/` or NUL: what is known there and was not seen is kept."""
+    soon: bool = False
+    """Something is in the middle of an operation, so look again soon."""
+    scopes: frozenset[str] = frozenset({"all"})
+    """Parts of the kind that were looked at whole; `all` where there are no parts. Software: sources."""
 
 
 class Tally:

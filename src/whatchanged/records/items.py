@@ -159,13 +159,20 @@ class SoftwareItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     publisher: str = ""
     description: str = ""
     instance: str = ""
-    """Tells apart versions that a source keeps side by side; empty where a new version replaces the old."""
+    """Tells apart what a source keeps side by side: a version, a folder, a branch; empty where a new version
+    replaces the old."""
+    installed_ns: int | None = None
+    """When it was installed or last upgraded, in nanoseconds since 1970."""
+    size: int | None = None
+    """Bytes it takes when installed."""
+    purl: str = ""
+    """Package URL (github.com/package-url/purl-spec), where the source has a registered type."""
 
     kind: ClassVar[Kind] = Kind.SOFTWARE
 
     def key(self) -> bytes:
-        """Return name, architecture and location, separated by NUL."""
-        return "\0".join((self.name, self.architecture, self.location())).encode()
+        """Return location, name and architecture, separated by NUL: those of one source stand together."""
+        return "\0".join((self.location(), self.name, self.architecture)).encode()
 
     def location(self) -> str:
         """Return the source, and the instance where a source keeps several."""
@@ -182,10 +189,13 @@ class SoftwareItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
             Publisher=self.publisher,
             CurrentVersion=self.version,
             Architecture=self.architecture,
+            Size=self.size,
+            InstalledAt=None if self.installed_ns is None else time_text(self.installed_ns),
+            PackageUrl=self.purl,
         )
 
     def compared(self) -> dict[str, object]:
-        """Facts that count."""
+        """Facts that count. Size and URL follow from the version; installing the same version again is no change."""
         return {
             "CurrentVersion": self.version,
             "SoftwareType": self.software_type,
@@ -244,4 +254,4 @@ class DaemonItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
 
 def _filled(**columns: Value) -> dict[str, Value]:
-    return {name: value for name, value in columns.items() if value != ""}
+    return {name: value for name, value in columns.items() if value not in ("", None)}

@@ -55,7 +55,7 @@ def row_key(row: Mapping[str, Value]) -> tuple[Kind, bytes]:
         case Kind.FILES:
             key = _path(row)
         case Kind.SOFTWARE:
-            key = _encoded("\0".join(_text(row, c) for c in ("SoftwareName", "Architecture", "Location")))
+            key = _encoded("\0".join(_text(row, c) for c in ("Location", "SoftwareName", "Architecture")))
         case Kind.DAEMONS | Kind.WINDOWS_SERVICES:
             key = _encoded(_text(row, "SvcName"))
         case _:  # Kind.REGISTRY

@@ -135,7 +135,7 @@ CONFIGURATION_CHANGE = Table(
         ),
         *_pair("SvcRunlevels", "SvcPreviousRunlevels", _STRING, "Run levels or enablement", "Daemons", low=True),
         _text("FileSystemPath", "Full path", _FILES),
-        *_pair("Size", "PreviousSize", _LONG, "Size in bytes", _FILES),
+        *_pair("Size", "PreviousSize", _LONG, "Size in bytes; of software when installed", "Files, Software"),
         *_pair("DateCreated", "PreviousDateCreated", _DATETIME, "Creation time", _FILES),
         *_pair("DateModified", "PreviousDateModified", _DATETIME, "Modification time", _FILES),
         *_pair(
@@ -214,7 +214,7 @@ CONFIGURATION_DATA = Table(
         _text("SvcController", "`systemd`, `upstart`, `init`", "Daemons", low=True),
         _text("SvcRunlevels", "Run levels or enablement", "Daemons", low=True),
         _text("FileSystemPath", "Full path", _FILES),
-        Column("Size", _LONG, "Size in bytes", _FILES),
+        Column("Size", _LONG, "Size in bytes; of software when installed", "Files, Software"),
         Column("DateCreated", _DATETIME, "Creation time", _FILES),
         Column("DateModified", _DATETIME, "Modification time", _FILES),
         _text("Attributes", "Windows attributes, or type and mode as `ls -l` shows them", _FILES, low=True),
@@ -233,6 +233,8 @@ CONFIGURATION_DATA = Table(
         *_RULE,
         _own("ContentId", _STRING, "Content kept of the file", _FILES),
         _PATH_BYTES,
+        _own("InstalledAt", _DATETIME, "When it was installed or last upgraded", _SOFTWARE),
+        _own("PackageUrl", _STRING, "Package URL (purl), where its package system has one", _SOFTWARE),
     ),
     (DataType.CONFIG_DATA_V2,),
 )

@@ -19,7 +19,7 @@ from typing import Any
 
 from whatchanged import __version__, ipc
 from whatchanged.collectors.services import SystemdCollector
-from whatchanged.collectors.software import DpkgCollector
+from whatchanged.collectors.software import SoftwareCollector
 from whatchanged.errors import OperationError, SettingsError, StateError, StorageFull
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.items import Kind
@@ -93,7 +93,9 @@ class _Tracker:
         )
         commands = {"status": self._status, "scan": self._scan, "why": self._why}
         self._control = ControlServer(settings.data.tracker_control_socket, commands, stop)
-        self._packages = DpkgCollector(os.fsencode(settings.root))
+        self._packages = SoftwareCollector(
+            os.fsencode(settings.root), scratch=os.fsencode(settings.data.tracker_scratch)
+        )
         self._daemons = SystemdCollector(os.fsencode(settings.root))  # one for good: it keeps unit files it has read
         self._unsettled: dict[Kind, int] = {}
 

@@ -109,7 +109,7 @@ class Runner:
         if snapshot.outcome.status is RunStatus.STOPPED:  # the machine itself is starting or stopping
             run.status, run.unsettled = RunStatus.STOPPED.value, True
             return run
-        entering = not self._state.baselines(kind)
+        baselines = self._state.baselines(kind)
         seen: set[bytes] = set()
         for item in snapshot.items:
             key = item.key()
@@ -121,20 +121,20 @@ class Runner:
                         signature=b"",
                         rules=schedule.rule_names,
                         configuration_id=schedule.configuration_id,
-                        entering=entering,
+                        entering=_scope_of(item, snapshot.scopes) not in baselines,
                     )
                 )
         run.seen = run.looked = len(seen)
         complete = snapshot.outcome.status in (RunStatus.OK, RunStatus.PARTIAL)
         if complete:
             for key, _ in self._state.items(kind):
-                if key not in seen and key not in snapshot.unsettled:
+                if key not in seen and key not in snapshot.unsettled and not _is_kept(key, snapshot.kept):
                     recorder.add(Removal(kind=kind, key=key, left_rules=False))
         recorder.flush()
         run.changes = recorder.changes
-        run.touched, run.unsettled = recorder.touched, bool(snapshot.unsettled)
+        run.touched, run.unsettled = recorder.touched, snapshot.soon or bool(snapshot.unsettled)
         if complete:
-            self._complete(plan, kind, "", run, snapshot.outcome, frozenset({"all"}))
+            self._complete(plan, kind, "", run, snapshot.outcome, snapshot.scopes)
         else:
             self._report_outcome(kind, "", run, snapshot.outcome)
         self._report_entries(kind, recorder)
@@ -291,6 +291,14 @@ class Runner:
                     ),
                     subject=None,
                 )
+
+
+def _scope_of(item: SoftwareItem | DaemonItem, scopes: frozenset[str]) -> str:
+    return item.source if isinstance(item, SoftwareItem) and "all" not in scopes else "all"
+
+
+def _is_kept(key: bytes, kept: tuple[bytes, ...]) -> bool:
+    return any(key == begin or key.startswith((begin + b"/", begin + b"\0")) for begin in kept)
 
 
 def _taken(scope: BoundedScope, item: FileItem) -> bool:

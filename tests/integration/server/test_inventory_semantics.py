@@ -74,6 +74,31 @@ def test_items_tombstones_confirmations_and_as_of(machine: Any, storage: Storage
     assert events.resyncs == []
 
 
+def test_a_package_system_that_was_not_confirmed(machine: Any, storage: Storage, events: Any) -> None:
+    def package(name: str, location: str) -> dict[str, Any]:
+        facts = {"InstalledAt": "2026-01-01T00:00:00.0000000Z", "PackageUrl": f"pkg:generic/{name}", "Size": 7}
+        return {"ConfigDataType": "Software", "SoftwareName": name, "Location": location} | facts
+
+    items = [package("rpm", "dpkg"), package("a", "rpm"), package("b", "rpm/5.1-1"), package("c", "rpmish")]
+    software = {"ConfigDataType": "Software"}
+    send(machine, 1, SNAPSHOT | software, *items, confirmation(items) | software)
+    send(machine, 7, confirmation(items, "rpm") | software)
+
+    async def confirmed() -> dict[str, tuple[int, Any, Any]]:
+        reader = Reader(storage)
+        try:
+            page = await reader.inventory(InventoryFilter(machine=machine.identity.machine_id), limit=1000)
+        finally:
+            reader.close()
+        second = slice(17, 19)
+        return {r["SoftwareName"]: (int(r["TimeGenerated"][second]), r["PackageUrl"], r["Size"]) for r in page.rows}
+
+    seen = asyncio.run(confirmed())
+    assert {name: facts[0] for name, facts in seen.items()} == {"rpm": 7, "a": 6, "b": 6, "c": 7}
+    assert seen["a"][1:] == ("pkg:generic/a", 7)
+    assert events.resyncs == []
+
+
 def test_what_was_not_confirmed_keeps_its_older_confirmation(machine: Any, storage: Storage, events: Any) -> None:
     items = [item("/d"), item("/d/x"), item("/dx"), item("/e")]
     send(machine, 1, SNAPSHOT, *items, confirmation(items))

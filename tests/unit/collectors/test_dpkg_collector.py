@@ -16,9 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whatchanged.collectors import RunStatus
-from whatchanged.collectors.software import DpkgCollector
-from whatchanged.collectors.software.dpkg import packages
+from whatchanged.collectors import RunStatus, Snapshot
+from whatchanged.collectors.software import SoftwareCollector
+from whatchanged.collectors.software.dpkg import Dpkg, packages
+from whatchanged.records.items import SoftwareItem
+
+
+def look(root: bytes) -> Snapshot[SoftwareItem]:
+    return SoftwareCollector(root, systems=(Dpkg,)).run()
 
 
 def paragraph(name: str, state: str, version: str = "1:2.0-1") -> str:
@@ -40,7 +45,7 @@ def test_equals_dpkg_query_on_this_machine() -> None:
     form = "${db:Status-Status}\\t${Package}\\t${Version}\\t${Architecture}\\n"
     said = subprocess.run(["dpkg-query", "-W", "-f", form], capture_output=True, text=True, check=True).stdout
     wanted = sorted(tuple(line.split("\t")[1:]) for line in said.splitlines() if line.startswith("installed\t"))
-    snapshot = DpkgCollector().run()
+    snapshot = look(b"/")
     assert sorted((i.name, i.version, i.architecture) for i in snapshot.items) == wanted
     assert snapshot.outcome.status is RunStatus.OK
 
@@ -48,7 +53,7 @@ def test_equals_dpkg_query_on_this_machine() -> None:
 def test_states_without_lock(tmp_path: Path) -> None:
     states = ("installed", "config-files", "not-installed", "half-installed", "unpacked", "triggers-pending")
     database(tmp_path, *(paragraph(state, state) for state in states))
-    snapshot = DpkgCollector(os.fsencode(tmp_path)).run()
+    snapshot = look(os.fsencode(tmp_path))
     assert {i.name for i in snapshot.items} == {"installed", "half-installed", "unpacked", "triggers-pending"}
     assert {f.path for f in snapshot.outcome.failures} == {b"half-installed", b"unpacked"}
     assert snapshot.unsettled == frozenset()
@@ -70,12 +75,12 @@ def test_states_while_dpkg_holds_its_lock(tmp_path: Path) -> None:
     process.start()
     try:
         assert held.wait(60)
-        snapshot = DpkgCollector(os.fsencode(tmp_path)).run()
+        snapshot = look(os.fsencode(tmp_path))
     finally:
         release.set()
         process.join()
     assert [i.name for i in snapshot.items] == ["a"]
-    assert snapshot.unsettled == {b"b\0all\0dpkg"}
+    assert snapshot.unsettled == {b"dpkg\0b\0all"}
     assert snapshot.outcome.status is RunStatus.OK
 
 
@@ -85,16 +90,16 @@ def test_journal_overrides_status(tmp_path: Path) -> None:
     (folder / "updates/0001").write_text(paragraph("a", "installed", "2"))
     (folder / "updates/0002").write_text(paragraph("b", "not-installed", "1"))
     (folder / "updates/tmp.i").write_text(paragraph("a", "installed", "3"))
-    assert [(i.name, i.version) for i in DpkgCollector(os.fsencode(tmp_path)).run().items] == [("a", "2")]
+    assert [(i.name, i.version) for i in look(os.fsencode(tmp_path)).items] == [("a", "2")]
 
 
 def test_no_dpkg_and_distroless(tmp_path: Path) -> None:
-    assert DpkgCollector(os.fsencode(tmp_path)).run().outcome.status is RunStatus.OK
+    assert look(os.fsencode(tmp_path)).outcome.status is RunStatus.OK
     folder = tmp_path / "var/lib/dpkg/status.d"
     folder.mkdir(parents=True)
     (folder / "base").write_text("Package: base-files\nVersion: 12\nArchitecture: amd64\n")
     (folder / "base.md5sums").write_text("Package: no\nVersion: 12\n")
-    assert [i.name for i in DpkgCollector(os.fsencode(tmp_path)).run().items] == ["base-files"]
+    assert [i.name for i in look(os.fsencode(tmp_path)).items] == ["base-files"]
 
 
 @given(st.binary(max_size=400))

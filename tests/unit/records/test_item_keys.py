@@ -39,6 +39,9 @@ SOFTWARE = st.builds(
     publisher=TEXT,
     description=TEXT,
     instance=TEXT,
+    installed_ns=st.none() | st.integers(0, 2**62),
+    size=st.none() | st.integers(0, 2**63 - 1),
+    purl=TEXT,
 )
 DAEMONS = st.builds(DaemonItem, name=NAMES, description=TEXT, path=TEXT, account=TEXT, runlevels=TEXT)
 ITEMS: st.SearchStrategy[Item] = st.one_of(FILES, SOFTWARE, DAEMONS)

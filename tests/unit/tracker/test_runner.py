@@ -4,6 +4,7 @@ import sys
 
 assert sys.platform != "win32"  # mypy's platform branch
 
+import base64
 import os
 import shutil
 import threading
@@ -266,10 +267,17 @@ class Given:
     """A collector that finds what it is given."""
 
     def __init__(
-        self, items: tuple[Any, ...], *, status: RunStatus = RunStatus.OK, unsettled: tuple[Any, ...] = ()
+        self,
+        items: tuple[Any, ...],
+        *,
+        status: RunStatus = RunStatus.OK,
+        unsettled: tuple[Any, ...] = (),
+        kept: tuple[bytes, ...] = (),
+        scopes: frozenset[str] = frozenset({"all"}),
     ) -> None:
         keys = frozenset(item.key() for item in unsettled)
-        self.snapshot = Snapshot(items=items, outcome=Outcome(status=status), unsettled=keys)
+        outcome = Outcome(status=status, denied=kept if status is RunStatus.PARTIAL else ())
+        self.snapshot = Snapshot(items=items, outcome=outcome, unsettled=keys, kept=kept, scopes=scopes)
 
     def run(self) -> Any:
         return self.snapshot
@@ -291,6 +299,42 @@ def test_software_installed_upgraded_removed_and_unsettled(bench: Bench) -> None
     (row,) = changes(look(Given((a2, b))))
     assert (row["Current"], row["Previous"]) == ("2", "1")
     assert told(look(Given((a2,)))) == [("Removed", "b")]
+
+
+def test_a_package_system_that_cannot_be_read_keeps_its_packages(bench: Bench) -> None:
+    plan = Plan(version="1", schedules={Kind.SOFTWARE: Schedule(1.0, "ds", "dcr-1")}, inventory=True)
+
+    def look(*items: SoftwareItem, kept: tuple[bytes, ...] = (), scopes: str = "dpkg rpm") -> list[dict[str, Any]]:
+        status = RunStatus.PARTIAL if kept else RunStatus.OK
+        collector = Given(items, status=status, kept=kept, scopes=frozenset(scopes.split()))
+        bench.runner.run_snapshot(plan, Kind.SOFTWARE, collector)
+        return bench.records()
+
+    a = SoftwareItem(name="a", version="1", source="dpkg")
+    b, c = (SoftwareItem(name=name, version="1", source="rpm") for name in "bc")
+    kernel = SoftwareItem(name="kernel", version="5", source="rpm", instance="5")
+    other = SoftwareItem(name="x", version="1", source="rpmish")
+    # The first look could not read rpm: what it reads later was perhaps always there.
+    assert told(look(a, other, kept=(b"rpm",), scopes="dpkg rpmish")) == []
+    assert told(look(a, b, kernel, other, scopes="dpkg rpm rpmish")) == []
+    assert told(look(a, b, c, kernel, other)) == [("Added", "c")]
+    records = look(kept=(b"rpm",), scopes="dpkg")
+    assert sorted(told(records)) == [("Removed", "a"), ("Removed", "x")]
+    (confirmation,) = (r for r in inventory(records) if r.get("_Record") == "Confirmation")
+    assert confirmation["Items"] == 3
+    assert confirmation["NotConfirmed"] == [base64.b64encode(b"rpm").decode()]
+    assert told(look(b, kernel)) == [("Removed", "c")]
+
+
+def test_installing_the_same_version_again_moves_the_inventory_and_is_no_change(bench: Bench) -> None:
+    plan = Plan(version="1", schedules={Kind.SOFTWARE: Schedule(1.0, "ds", "dcr-1")}, inventory=True)
+    for installed in (1, 2):
+        item = SoftwareItem(name="a", version="1", source="dpkg", installed_ns=installed * 10**9)
+        bench.runner.run_snapshot(plan, Kind.SOFTWARE, Given((item,)))
+        records = bench.records()
+        assert changes(records) == []
+        (row,) = (r for r in inventory(records) if "_Record" not in r)
+        assert row["InstalledAt"] == f"1970-01-01T00:00:0{installed}.0000000Z"
 
 
 def test_the_properties_of_one_daemon_share_a_transaction(bench: Bench) -> None:

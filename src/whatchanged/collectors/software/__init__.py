@@ -5,6 +5,6 @@ from __future__ import annotations
 import sys
 
 if sys.platform != "win32":
-    from whatchanged.collectors.software.dpkg import DpkgCollector
+    from whatchanged.collectors.software.collector import PACKAGE_SYSTEMS, SoftwareCollector
 
-    __all__ = ["DpkgCollector"]
+    __all__ = ["PACKAGE_SYSTEMS", "SoftwareCollector"]

@@ -4,12 +4,13 @@ A package counts as installed when the third word of its Status is `installed`, 
 files are in place and configured; only another package's work is due). The states in between:
 
 - while dpkg or apt holds its lock, a package that is being unpacked or configured is *unsettled*: it is not among
-  the items, its key is in `Snapshot.unsettled`, and the caller keeps what was known of it;
+  the items, its key is in `Look.unsettled`, and the caller keeps what was known of it;
 - without the lock nobody is at work, so the operation broke off: its files are on the machine, so it is an item,
   and a failure says which state it is in.
 
 Fresh states stand in the journal `updates/` until dpkg writes them into `status` (dpkg's `lib/dpkg/dbmodify.c`).
-Images without dpkg (distroless) have one file a package in `status.d/`.
+Images without dpkg (distroless) have one file a package in `status.d/`. The time of installation is that of the
+package's list of files, which dpkg writes anew whenever it unpacks the package.
 """
 
 from __future__ import annotations
@@ -18,32 +19,44 @@ import sys
 
 assert sys.platform != "win32"
 
-import fcntl
 import os
 import stat
-import struct
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from whatchanged.collectors.files.links import Resolver
-from whatchanged.collectors.files.system import Tree
-from whatchanged.collectors.outcome import Failure, Snapshot, Tally, reason_of
 from whatchanged.collectors.software.deb822 import paragraphs
+from whatchanged.collectors.software.locks import is_write_locked
+from whatchanged.collectors.software.os_release import Distribution
+from whatchanged.collectors.software.package_facts import METADATA_NAMES, whole_number
+from whatchanged.collectors.software.package_system import Look, Root, Stamp
+from whatchanged.collectors.software.purl import distribution_purl
 from whatchanged.records.items import SoftwareItem
 
-__all__ = ["DpkgCollector", "Package", "judge", "packages"]
+__all__ = ["Dpkg", "Package", "packages"]
 
 _FOLDER = b"/var/lib/dpkg"
 _LOCKS = (b"/lock", b"/lock-frontend")
 _LARGEST = 512 * 1024 * 1024
+_LARGEST_LIST = 64 * 1024 * 1024
 _JOURNAL_LARGEST = 10_000
 _ATTEMPTS = 5
-_WANTED = frozenset({b"package", b"version", b"architecture", b"status", b"maintainer", b"description"})
+_SETTLED_NS = 2 * 10**9
+_WANTED = frozenset(
+    {
+        b"package",
+        b"version",
+        b"architecture",
+        b"status",
+        b"maintainer",
+        b"description",
+        b"installed-size",
+        b"multi-arch",
+    }
+)
 _INSTALLED = frozenset({"installed", "triggers-awaited", "triggers-pending"})
 _BETWEEN = frozenset({"unpacked", "half-configured", "half-installed"})
-# struct flock of fcntl(2) on 64-bit Linux: type, whence, start, length, pid
-_FLOCK = struct.Struct("hhqqi4x")
 
 
 class Package(msgspec.Struct, frozen=True):
@@ -51,59 +64,63 @@ class Package(msgspec.Struct, frozen=True):
 
     item: SoftwareItem
     state: str
+    same: bool = False
+    """Other architectures of it may be installed beside: its list of files carries the architecture."""
+
+    def list_name(self) -> bytes:
+        """Return the name of its list of files."""
+        name = f"{self.item.name}:{self.item.architecture}" if self.same else self.item.name
+        return name.encode() + b".list"
 
 
-class DpkgCollector:
-    """Reads the package database below `root`."""
+class Dpkg:
+    """dpkg's database."""
 
-    name = "dpkg"
+    source = "dpkg"
+    owns_files = True
 
-    def __init__(self, root: bytes = b"/") -> None:
-        self._root = root
+    def __init__(self) -> None:
+        self._owned: tuple[Stamp, frozenset[bytes]] | None = None
 
-    def run(self) -> Snapshot[SoftwareItem]:
-        """Return all installed packages. A machine without dpkg has none."""
-        tally = Tally()
-        found: dict[bytes, Package] = {}
-        locked = True
-        try:
-            with Tree(self._root) as tree:
-                folder = Resolver(tree, ()).canonical(_FOLDER)
-                if folder is not None:
-                    found, locked = _read_database(tree, folder, tally)
-        except OSError as error:
-            tally.broken = True
-            tally.fail(Failure(_FOLDER, reason_of(error)), item=False)
-        items, unsettled = judge(found, tally, locked=locked)
-        tally.seen = tally.looked = len(items)
-        return Snapshot(items=items, outcome=tally.outcome(), unsettled=unsettled)
+    def look(self, root: Root, owned: frozenset[bytes]) -> Look:
+        """Return the installed packages. Raises OSError."""
+        folder = root.folder(_FOLDER)
+        if folder is None:
+            return Look()
+        found, locked = _read_database(root, folder)
+        items, unsettled = _judge(found, root, locked=locked)
+        times = _unpack_times(root, folder)
+        return Look(
+            items=tuple(_completed(package, root.distribution, times) for package in items),
+            unsettled=unsettled,
+            busy=locked,
+            owned=self._owned_files(root, folder),
+        )
 
-
-def judge(
-    found: dict[bytes, Package], tally: Tally, *, locked: bool
-) -> tuple[tuple[SoftwareItem, ...], frozenset[bytes]]:
-    """Return the items, and the keys of those that are in the middle of an operation."""
-    items = []
-    unsettled = set()
-    for key, package in sorted(found.items()):
-        if package.state in _INSTALLED:
-            items.append(package.item)
-        elif package.state in _BETWEEN:
-            if locked:
-                unsettled.add(key)
-            else:
-                items.append(package.item)
-                tally.fail(Failure(package.item.name.encode(), f"dpkg left it {package.state}"))
-    return tuple(items), frozenset(unsettled)
+    def _owned_files(self, root: Root, folder: bytes) -> frozenset[bytes]:
+        """Search the lists of files, which lie in a folder that moves whenever one of them is replaced."""
+        (stamp,) = root.stamps(folder + b"/info")
+        if self._owned is None or self._owned[0] != stamp:
+            paths: set[bytes] = set()
+            for name in root.entries(folder + b"/info"):
+                if name.endswith(b".list"):
+                    lines = root.content(folder + b"/info/" + name, _LARGEST_LIST).split(b"\n")
+                    paths.update(line for line in lines if line.endswith(METADATA_NAMES))
+            owned = frozenset(paths)
+            # A folder that moved just now can move again within the same tick of its clock, and look the same.
+            self._owned = (stamp, owned) if time.time_ns() - stamp[2] > _SETTLED_NS else None
+            return owned
+        return self._owned[1]
 
 
 def packages(raw: bytes, *, state: str = "") -> Iterable[Package]:
-    """Yield the packages of a status file; `state` is that of paragraphs without a Status."""
+    """Yield the packages of a status file; `state` is that of paragraphs without a Status. Pure."""
     for fields in paragraphs(raw, _WANTED):
         name = fields.get(b"package", "")
         words = fields.get(b"status", "").split()
         if not name or not (state or len(words) == 3):
             continue
+        kibibytes = whole_number(fields.get(b"installed-size", ""))  # deb-control(5)
         item = SoftwareItem(
             name=name,
             version=fields.get(b"version", ""),
@@ -111,105 +128,91 @@ def packages(raw: bytes, *, state: str = "") -> Iterable[Package]:
             source="dpkg",
             publisher=fields.get(b"maintainer", ""),
             description=fields.get(b"description", ""),
+            size=None if kibibytes is None or kibibytes >= 2**53 else kibibytes * 1024,
         )
-        yield Package(item, words[2] if len(words) == 3 else state)
+        yield Package(item, words[2] if len(words) == 3 else state, fields.get(b"multi-arch", "") == "same")
 
 
-def _read_database(tree: Tree, folder: bytes, tally: Tally) -> tuple[dict[bytes, Package], bool]:
+def _judge(found: dict[bytes, Package], root: Root, *, locked: bool) -> tuple[list[Package], frozenset[bytes]]:
+    """Return the packages, and the keys of those that are in the middle of an operation."""
+    installed = []
+    unsettled = set()
+    for key, package in sorted(found.items()):
+        if package.state in _INSTALLED:
+            installed.append(package)
+        elif package.state in _BETWEEN:
+            if locked:
+                unsettled.add(key)
+            else:
+                installed.append(package)
+                root.fail(package.item.name.encode(), f"dpkg left it {package.state}")
+    return installed, frozenset(unsettled)
+
+
+def _completed(package: Package, distribution: Distribution, times: Mapping[bytes, int]) -> SoftwareItem:
+    item = package.item
+    return msgspec.structs.replace(
+        item,
+        installed_ns=times.get(package.list_name()),
+        purl=distribution_purl("deb", distribution, item.name, item.version, architecture=item.architecture),
+    )
+
+
+def _unpack_times(root: Root, folder: bytes) -> dict[bytes, int]:
+    """Return name of a list of files → when it was written, in nanoseconds since 1970."""
+    try:
+        fd = root.tree.open_folder(folder + b"/info")
+    except FileNotFoundError:
+        return {}
+    times = {}
+    try:
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                if entry.name.endswith(".list"):
+                    times[os.fsencode(entry.name)] = entry.stat(follow_symlinks=False).st_mtime_ns
+    except FileNotFoundError:  # replaced while it was looked at: the next look tells
+        pass
+    finally:
+        os.close(fd)
+    return times
+
+
+def _read_database(root: Root, folder: bytes) -> tuple[dict[bytes, Package], bool]:
     """Read until nothing moved in between: dpkg renames a new status file into place, then empties the journal."""
+    parts = [folder + name for name in (b"/status", b"/updates", b"/status.d")]
     locked = False
     found: dict[bytes, Package] = {}
     for _ in range(_ATTEMPTS):
-        before = _version(tree, folder)
-        locked = _is_locked(tree, folder, tally)
+        before = root.stamps(*parts)
+        locked = _is_locked(root, folder)
         try:
-            found = _read_once(tree, folder)
+            found = _read_once(root, folder)
         except FileNotFoundError:  # a part of the journal was merged away
             continue
-        locked = _is_locked(tree, folder, tally) or locked
-        if _version(tree, folder) == before:
+        locked = _is_locked(root, folder) or locked
+        if root.stamps(*parts) == before:
             return found, locked
     # It moves faster than it can be read, so somebody is at work on it.
     return found, True
 
 
-def _read_once(tree: Tree, folder: bytes) -> dict[bytes, Package]:
+def _read_once(root: Root, folder: bytes) -> dict[bytes, Package]:
     found: dict[bytes, Package] = {}
     parts = []
-    if _exists(tree, folder + b"/status"):
+    status = root.status(folder + b"/status")
+    if status is not None and stat.S_ISREG(status.st_mode):
         parts.append((folder + b"/status", ""))
-    parts += [(path, "installed") for path in _entries(tree, folder + b"/status.d") if not path.endswith(b".md5sums")]
+    singles = [name for name in root.entries(folder + b"/status.d") if not name.endswith(b".md5sums")]
+    parts += [(folder + b"/status.d/" + name, "installed") for name in singles]
     # dpkg numbers its journal; other names there are unfinished.
-    journal = [p for p in _entries(tree, folder + b"/updates") if p.rpartition(b"/")[2].isdigit()]
-    parts += [(path, "") for path in journal[:_JOURNAL_LARGEST]]
+    journal = [name for name in root.entries(folder + b"/updates") if name.isdigit()]
+    parts += [(folder + b"/updates/" + name, "") for name in journal[:_JOURNAL_LARGEST]]
     for path, state in parts:
-        for package in packages(_content(tree, path), state=state):
+        for package in packages(root.content(path, _LARGEST), state=state):
             found[package.item.key()] = package
     return found
 
 
-def _content(tree: Tree, path: bytes) -> bytes:
-    with os.fdopen(tree.open_file(path), "rb") as file:
-        raw = file.read(_LARGEST + 1)
-    if len(raw) > _LARGEST:
-        raise OSError(27, "larger than any package database", path)
-    return raw
-
-
-def _exists(tree: Tree, path: bytes) -> bool:
-    try:
-        return stat.S_ISREG(tree.lstat(path).st_mode)
-    except FileNotFoundError:
-        return False
-
-
-def _entries(tree: Tree, folder: bytes) -> list[bytes]:
-    try:
-        fd = tree.open_folder(folder)
-    except FileNotFoundError:
-        return []
-    try:
-        return sorted(folder + b"/" + os.fsencode(name) for name in os.listdir(fd))
-    finally:
-        os.close(fd)
-
-
-def _version(tree: Tree, folder: bytes) -> list[tuple[int, ...]]:
-    seen: list[tuple[int, ...]] = []
-    for name in (b"/status", b"/updates", b"/status.d"):
-        try:
-            status = tree.lstat(folder + name)
-        except FileNotFoundError:
-            seen.append((0,))
-        else:
-            seen.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-    return seen
-
-
-def _is_locked(tree: Tree, folder: bytes, tally: Tally) -> bool:
+def _is_locked(root: Root, folder: bytes) -> bool:
     """Say whether dpkg (`lock`) or a frontend that calls it several times (`lock-frontend`) is at work."""
-    for name in _LOCKS:
-        try:
-            fd = tree.open_file(folder + name)
-        except FileNotFoundError:
-            continue
-        except PermissionError:
-            if _in_proc_locks(tree.lstat(folder + name)):
-                return True
-            continue
-        try:
-            # Asks only; closing the descriptor would drop a lock of this process, which holds none.
-            answer = fcntl.fcntl(fd, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
-        finally:
-            os.close(fd)
-        if _FLOCK.unpack(answer)[0] != fcntl.F_UNLCK:
-            return True
-    return False
-
-
-def _in_proc_locks(status: os.stat_result) -> bool:
-    """Look the file up in /proc/locks (proc_locks(5)): what is left to an account that may not open it."""
-    device = status.st_dev
-    wanted = b"%02x:%02x:%d" % (os.major(device), os.minor(device), status.st_ino)
-    with open("/proc/locks", "rb") as file:
-        return any(wanted in line.split() for line in file)
+    return any(is_write_locked(root.tree, folder + name) for name in _LOCKS)

@@ -23,10 +23,10 @@ _PARAMETERS = (
     "AND ({kind:String} = '' OR ConfigDataType = {kind:String})"
 )
 _BOUND = "TimeGenerated <= toDateTime64({at:String}, 7, 'UTC')"
-# A prefix is a folder: it covers itself and what stands below it, on either system.
+# A prefix is a folder (it covers itself and what stands below it, on either system), or the source of a package.
 _UNDER = (
     "startsWith(r._Key, p) AND (length(r._Key) = length(p) OR endsWith(p, '/') OR endsWith(p, '\\\\') "
-    "OR substring(r._Key, length(p) + 1, 1) IN ('/', '\\\\'))"
+    "OR substring(r._Key, length(p) + 1, 1) IN ('/', '\\\\', '\\0'))"
 )
 
 

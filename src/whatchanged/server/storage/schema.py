@@ -136,4 +136,13 @@ MIGRATIONS: tuple[Migration, ...] = (
             f"CREATE OR REPLACE VIEW ConfigurationData AS {inventory_sql(bound=False)}",
         ),
     ),
+    Migration(
+        "0003 packages",
+        (
+            "ALTER TABLE InventoryRecord ADD COLUMN IF NOT EXISTS `InstalledAt` Nullable(DateTime64(7, 'UTC'))",
+            "ALTER TABLE InventoryRecord ADD COLUMN IF NOT EXISTS `PackageUrl` String",
+            f"CREATE OR REPLACE VIEW ConfigurationDataAt AS {inventory_sql()}",
+            f"CREATE OR REPLACE VIEW ConfigurationData AS {inventory_sql(bound=False)}",
+        ),
+    ),
 )
