@@ -313,17 +313,6 @@ class Machines:
         """Return a machine's identity; refuses as `get` does."""
         return self._identity(self._row(machine_id, groups))
 
-    def find(self, name_or_id: str, groups: frozenset[str] | None) -> list[str]:
-        """Return the ids of the machines with this id, ARM name or computer name (case ignored)."""
-        table, wanted = schema.machines, name_or_id.lower()
-        query = select(table.c.id).where(
-            (table.c.id == wanted) | (func.lower(table.c.name) == wanted) | (func.lower(table.c.computer) == wanted)
-        )
-        if groups is not None:
-            query = query.where(table.c.machine_group.in_(groups))
-        with self._database.read() as connection:
-            return list(connection.execute(query).scalars())
-
     def ids_of(self, groups: frozenset[str]) -> list[str]:
         """Return the ids of every machine in `groups`, whatever its status."""
         query = select(schema.machines.c.id).where(schema.machines.c.machine_group.in_(groups))

@@ -12,7 +12,6 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -43,7 +42,6 @@ class ChangeFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Item: a path or name and what stands below it, or with `*`, `?`, `[` a glob over the whole path or name."""
     start: str = ""
     end: str = ""
-    ingested_after: str = ""
 
 
 class HealthFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,8 +111,6 @@ class Reader:
         _machine(query, wanted.machine, wanted.machines)
         query.equal("ConfigChangeType", "kind", wanted.kind)
         query.equal("ChangeCategory", "category", wanted.category)
-        if wanted.ingested_after:
-            query.add("IngestedAt > toDateTime64({after:String}, 7, 'UTC')", after=_bound(wanted.ingested_after))
         _item(query, wanted.path)
         return await self._newest_first("ConfigurationChange", CONFIGURATION_CHANGE.names, query, limit, cursor)
 
@@ -159,17 +155,6 @@ class Reader:
         rows = await self._run(lambda: self._storage.query(sql, parameters))
         return _page(rows, limit, lambda row: [row["SourceComputerId"], row["ConfigDataType"], row["_Cursor"]])
 
-    async def machine_activity(self, *, days: int = 30, machine: str = "") -> list[Row]:
-        """Return what each machine did in the last `days`.
-
-        SourceComputerId, Computer, LastHeartbeat, LastContact (by the server's clock), Changes, Items (as of now),
-        Gaps, LostRecords, Forks. A machine that was silent for longer is not among them.
-        """
-        since = time_text(int((datetime.now(UTC) - timedelta(days=days)).timestamp()) * 10**9)
-        parameters = {"since": _bound(since), "machine": _bounded(machine, "machine")}
-        rows = await self._run(lambda: self._storage.query(_ACTIVITY, parameters))
-        return [_filled(row) for row in rows]
-
     def close(self) -> None:
         """Wait for running queries and end the threads."""
         self._threads.shutdown()
@@ -205,32 +190,6 @@ _HEALTH_TIE = (
     "toString(IngestedAt), ':', hex(sipHash128(Reason, Stream, Epoch, "
     "ifNull(FirstSequence, 0), ifNull(LastSequence, 0), Detail)))"
 )
-_SINCE = (
-    "IngestedAt >= toDateTime64({since:String}, 7, 'UTC') "
-    "AND ({machine:String} = '' OR SourceComputerId = {machine:String})"
-)
-_ACTIVITY = f"""
-SELECT SourceComputerId, argMaxIf(host, ingested, host != '') AS Computer,
-  nullIf(max(heartbeat), toDateTime64(0, 7, 'UTC')) AS LastHeartbeat, max(contact) AS LastContact,
-  sum(changes) AS Changes, sum(gaps) AS Gaps, sum(lost) AS LostRecords, sum(forks) AS Forks
-FROM (
-  SELECT SourceComputerId, Computer AS host, IngestedAt AS ingested, TimeGenerated AS heartbeat,
-    IngestedAt AS contact, toUInt64(0) AS changes, toUInt64(0) AS gaps, toInt64(0) AS lost, toUInt64(0) AS forks
-  FROM Heartbeat WHERE {_SINCE}
-  UNION ALL
-  SELECT SourceComputerId, max(Computer), max(IngestedAt), toDateTime64(0, 7, 'UTC'), max(IngestedAt), count(), 0, 0, 0
-  FROM ConfigurationChange WHERE {_SINCE} GROUP BY SourceComputerId
-  UNION ALL
-  SELECT SourceComputerId, max(Computer), max(IngestedAt), toDateTime64(0, 7, 'UTC'), max(IngestedAt), 0, 0, 0, 0
-  FROM InventoryRecord WHERE {_SINCE} GROUP BY SourceComputerId
-  UNION ALL
-  SELECT SourceComputerId, max(Computer), max(IngestedAt), toDateTime64(0, 7, 'UTC'),
-    maxIf(IngestedAt, Component != 'Server'), 0, countIf(Reason = 'Gap' AND Status = 'Error'),
-    toInt64(ifNull(sumIf(LostRecords, Reason = 'Gap'), 0)), countIf(Reason = 'Fork')
-  FROM TrackingHealth WHERE {_SINCE} GROUP BY SourceComputerId
-)
-GROUP BY SourceComputerId ORDER BY SourceComputerId LIMIT 100000
-"""  # noqa: S608 - constants of this module
 
 
 def _times(query: _Query, start: str, end: str) -> None:
