@@ -115,7 +115,11 @@ class Tally:
     def deny(self, folder: bytes, reason: str) -> None:
         """Record a folder that could not be read."""
         self.fail(Failure(folder, reason), item=False)
-        self._denied.add(folder)
+        self.close(folder)
+
+    def close(self, path: bytes) -> None:
+        """Take it that nothing is known of `path` (nor of what is below), whose failure is recorded elsewhere."""
+        self._denied.add(path)
         if len(self._denied) > MAX_DENIED:
             self._denied = set(covering(self._denied, MAX_DENIED // 2))
 

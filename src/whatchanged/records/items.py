@@ -48,7 +48,7 @@ class Item(Protocol):
         """Facts as columns of ConfigurationData, without empty ones."""
 
     def compared(self) -> dict[str, object]:
-        """Column name → the value that decides whether it changed."""
+        """Column name → the value that decides whether it changed. A fact that could not be told is left out."""
 
 
 def clean_text(raw: bytes) -> str | None:
@@ -132,7 +132,7 @@ class FileItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     def compared(self) -> dict[str, object]:
         """Facts that count. A folder's size and time move with its entries, which have rows of their own."""
         folder = stat.S_ISDIR(self.mode)
-        return {
+        facts: dict[str, object] = {
             "Size": None if folder else self.size,
             "DateCreated": self.created_ns,
             "DateModified": None if folder else self.modified_ns // 100,
@@ -141,6 +141,11 @@ class FileItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
             "Acls": (self.uid, self.gid, self.acl),
             "FileContentChecksum": self.sha256,
         }
+        if stat.S_ISREG(self.mode) and not self.sha256:
+            del facts["FileContentChecksum"]
+        if self.created_ns is None:
+            del facts["DateCreated"]
+        return facts
 
     def _acls(self) -> str:
         owner = f"{self.owner or self.uid}:{self.group or self.gid}"

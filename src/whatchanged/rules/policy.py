@@ -14,6 +14,7 @@ content_deny_defaults = true         # keep the built-in list of account, key an
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import sys
@@ -168,6 +169,11 @@ class Policy:
     def excluded(self, path: bytes) -> bool:
         """Whether `path` is never looked at (nor, for a folder, anything below)."""
         return bool(self.excluded_paths) and bool(self._excluded.match(path))
+
+    def version(self) -> str:
+        """Return a fingerprint of what is excluded (8 hex digits), empty if nothing is."""
+        excluded = b"\0".join(sorted(self.excluded_paths))
+        return hashlib.sha256(excluded).hexdigest()[:8] if excluded else ""
 
     def content_allowed(self, path: bytes) -> bool:
         """Whether the content of `path` may be uploaded when a rule asks for it.

@@ -73,11 +73,14 @@ class FolderScope:
         "files",
         "folders",
         "links",
+        "live",
         "take_all",
     )
 
+    live: tuple[FileRule, ...]
+    """The rules that can still take something here or below."""
     links: Links
-    """Most watchful policy of the rules that can still take something here or below."""
+    """Most watchful policy of those."""
     take_all: tuple[FileRule, ...] | None
     """The rules that take *every* non-folder in this folder (empty: none takes any); None if it depends on the name."""
     files: tuple[FileRule, ...]
@@ -96,7 +99,8 @@ class FolderScope:
         self.folders = tuple(rule for rule in self.files if rule.type is not FileType.FILE)
         self._sort(places)
         live = {automaton.patterns[p][1] for p, at in places if at < len(automaton.patterns[p][0])}
-        self.links = links_of(automaton.rules[number] for number in live)
+        self.live = tuple(automaton.rules[number] for number in sorted(live))
+        self.links = links_of(self.live)
         self.take_all = self._take_all()
 
     def _sort(self, places: frozenset[_Place]) -> None:
@@ -166,6 +170,11 @@ class FolderScope:
         if folder:
             return self.step(name).folders
         return self.step(name).files if self.take_all is None else self.take_all
+
+    def link_policy(self, name: bytes) -> Links:
+        """Return what to do with the link `name`: the most watchful policy of the rules that take it or go below it."""
+        state = self.step(name)
+        return links_of([*state.files, *state.live])
 
     def names(self, names: Sequence[bytes]) -> list[bytes]:
         """Return those of `names` (no folders) that some rule takes."""

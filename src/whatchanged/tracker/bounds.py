@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-from whatchanged.rules import FileRule, FileScope, FolderScope, Policy
+from whatchanged.rules import FileRule, FileScope, FolderScope, Links, Policy
 
 __all__ = ["BoundedScope"]
 
@@ -13,9 +12,14 @@ __all__ = ["BoundedScope"]
 class BoundedScope:
     """A FileScope without the paths that the policy excludes; answers what the walk and `look` ask of a scope."""
 
-    def __init__(self, scope: FileScope, policy: Policy) -> None:
+    def __init__(self, scope: FileScope, policy: Policy, *, whole: FileScope | None = None) -> None:
+        """`whole`: the scope of all rules in force, where `scope` is a part of it.
+
+        How a link is treated is a matter of all of them: two jobs that look at one link must see the same.
+        """
         self._scope = scope
         self._policy = policy
+        self._whole = whole or scope
 
     def roots(self) -> Sequence[bytes]:
         """Return the folders where a walk must begin."""
@@ -24,7 +28,9 @@ class BoundedScope:
     def for_folder(self, folder: bytes) -> _BoundedFolder | FolderScope:
         """Return what holds for the names in `folder`."""
         inner = self._scope.for_folder(folder)
-        return _BoundedFolder(inner, folder, self._policy) if self._policy.excluded_paths else inner
+        if self._whole is self._scope and not self._policy.excluded_paths:
+            return inner
+        return _BoundedFolder(inner, folder, self._policy, self._whole.for_folder(folder))
 
     def descend(self, folder: bytes) -> bool:
         """Whether `folder` or anything below can hold something to take."""
@@ -36,16 +42,19 @@ class BoundedScope:
 
 
 class _BoundedFolder:
-    take_all: Sequence[FileRule] | None = None
-
-    def __init__(self, inner: FolderScope, folder: bytes, policy: Policy) -> None:
+    def __init__(self, inner: FolderScope, folder: bytes, policy: Policy, whole: FolderScope) -> None:
         self._inner = inner
         self._prefix = folder.rstrip(b"/") + b"/"
         self._policy = policy
+        self._whole = whole
+        self.take_all: Sequence[FileRule] | None = None if policy.excluded_paths else inner.take_all
 
     @property
-    def links(self) -> Literal["Follow", "Ignore", "Manage"]:
-        return self._inner.links.value
+    def links(self) -> Links:
+        return self._whole.links
+
+    def link_policy(self, name: bytes) -> Links:
+        return self._whole.link_policy(name)
 
     def matching(self, name: bytes, *, folder: bool = False) -> Sequence[FileRule]:
         return () if self._policy.excluded(self._prefix + name) else self._inner.matching(name, folder=folder)

@@ -47,7 +47,7 @@ def change_rows(previous: Item | None, current: Item | None) -> list[dict[str, V
     if current is None:
         return [_row(previous, "Removed", previous.columns(), {})]
     before, after = previous.compared(), current.compared()
-    changed = [name for name in after if before.get(name) != after[name]]
+    changed = [name for name in after if name in before and before[name] != after[name]]
     if not changed:
         return []
     if current.kind in (Kind.DAEMONS, Kind.WINDOWS_SERVICES):

@@ -64,12 +64,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Return the kinds that are looked at."""
         return frozenset(self.schedules) | ({Kind.FILES} if self.file_jobs else set())
 
-    def configuration_ids(self, kind: Kind) -> str:
-        """Return the ids of the rules that ask for a kind, comma-separated."""
-        if kind is Kind.FILES:
-            return ",".join(sorted({rule.configuration_id for rule in self.file_rules}))
-        return self.schedules[kind].configuration_id if kind in self.schedules else ""
-
 
 def make_plan(tagged_data: str) -> Plan:
     """Return the plan of a configuration; an empty text gives an empty plan. Raises RuleError."""

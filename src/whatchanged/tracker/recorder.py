@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
+from whatchanged.collectors.files.signature import followed
 from whatchanged.records.carrier import Confirmation, RecordType
-from whatchanged.records.items import Item, Kind, Value
+from whatchanged.records.items import FileItem, Item, Kind, Value
 from whatchanged.records.keys import item_digest
 from whatchanged.records.streams import DataType
 from whatchanged.records.times import now_ns, time_text
@@ -44,15 +45,16 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     rules: str
     configuration_id: str
     entering: bool
-    """If it was not known: it was there before we could look, so its appearance is no change."""
+    """The last run could not see it: if it is not known, it was there all the same, so it is no addition."""
 
 
-class Removal(msgspec.Struct, frozen=True, kw_only=True):
+class Removal(msgspec.Struct, frozen=True):
     """An item that is known and no longer seen, or that no rule wants any more."""
 
     kind: Kind
     key: bytes
-    left_rules: bool
+    left_rules: bool = False
+    configuration_id: str = ""
 
 
 class Recorder:
@@ -109,8 +111,10 @@ class Recorder:
         row = _inventory_row(self._kind, columns, now, seen.rules, seen.configuration_id)
         digest = item_digest(row)
         entering = known is None and seen.entering
-        rows = [] if entering else change_rows(known.item if known else None, seen.item)
-        self._put_changes(change, rows, now, seen.rules, seen.configuration_id)
+        quiet = entering or (known is not None and _is_other_view(known, seen))
+        rows = [] if quiet else change_rows(known.item if known else None, seen.item)
+        previous = None if seen.entering else self._previous_ns
+        self._put_changes(change, rows, now, seen.rules, seen.configuration_id, previous)
         if self._inventory and (known is None or known.digest != digest or known.rules != seen.rules):
             change.put(DataType.CONFIG_DATA_V2, row, now)
         if known is None or (known.signature, known.rules, known.digest, known.item) != (
@@ -129,14 +133,20 @@ class Recorder:
             return 0, 0, 0
         now = now_ns()
         rows = [] if gone.left_rules else change_rows(known.item, None)
-        self._put_changes(change, rows, now, known.rules, "")
+        self._put_changes(change, rows, now, known.rules, gone.configuration_id, self._previous_ns)
         if self._inventory:
             change.put(DataType.CONFIG_DATA_V2, _tombstone(self._kind, known, now, gone.left_rules), now)
         change.forget(self._kind, gone.key)
         return len(rows), 0, int(gone.left_rules)
 
     def _put_changes(
-        self, change: Transaction, rows: list[dict[str, Value]], now: int, rules: str, configuration_id: str
+        self,
+        change: Transaction,
+        rows: list[dict[str, Value]],
+        now: int,
+        rules: str,
+        configuration_id: str,
+        previous_ns: int | None,
     ) -> None:
         transaction_id = str(uuid.uuid4()) if rows else ""
         for row in rows:
@@ -146,10 +156,19 @@ class Recorder:
             row["RuleName"] = rules
             if configuration_id:
                 row["ConfigurationId"] = configuration_id
-            if self._previous_ns is not None:
-                row["PreviousSeen"] = time_text(self._previous_ns)
-                row["LastSnapshotAge"] = max(now - self._previous_ns, 0) // 10**9
+            if previous_ns is not None:
+                row["PreviousSeen"] = time_text(previous_ns)
+                row["LastSnapshotAge"] = max(now - previous_ns, 0) // 10**9
             change.put(DataType.CONFIG_CHANGE_V2, row, now)
+
+
+def _is_other_view(known: Known, seen: Observation) -> bool:
+    """Whether the very same link is only looked at in another way, because rules that follow links came or went."""
+    before, after = known.item, seen.item
+    if not isinstance(before, FileItem) or not isinstance(after, FileItem) or before.link_target is None:
+        return False
+    link = (after.link_target, after.link_mode)
+    return (before.link_target, before.link_mode) == link and followed(known.signature) != followed(seen.signature)
 
 
 def _key_of(what: Observation | Removal) -> bytes:
@@ -168,8 +187,10 @@ def confirm(state: State, kind: Kind, *, time_ns: int, not_confirmed: tuple[byte
         change.set_meta(f"confirmed:{kind.value}", str(now_ns()))
 
 
-def resend(state: State, kind: Kind, configuration_id: str) -> int:
+def resend(state: State, kind: Kind, configuration_of: Callable[[Known], str]) -> int:
     """Send everything known of a kind again, behind a new snapshot mark; return the number of items.
+
+    `configuration_of` tells which rules' ids an item bears.
 
     Bounded transactions; raises OutboxFull or StorageFull in between, then the caller begins again later: a
     second snapshot mark makes the first one meaningless, and until the next confirmation nothing is dropped.
@@ -183,9 +204,9 @@ def resend(state: State, kind: Kind, configuration_id: str) -> int:
     for _, known in state.items(kind):
         batch.append(known)
         if len(batch) >= _BATCH_ITEMS:
-            count += _resend_batch(state, kind, batch, configuration_id)
+            count += _resend_batch(state, kind, batch, configuration_of)
             batch = []
-    count += _resend_batch(state, kind, batch, configuration_id)
+    count += _resend_batch(state, kind, batch, configuration_of)
     with state.transaction() as change:
         change.set_meta(f"resend:{kind.value}", "")
     return count
@@ -202,11 +223,11 @@ def resend_due(state: State, kind: Kind) -> bool:
     return bool(state.meta(f"resend:{kind.value}")) or state.meta(f"snapshot:{kind.value}") != state.epoch
 
 
-def _resend_batch(state: State, kind: Kind, batch: list[Known], configuration_id: str) -> int:
+def _resend_batch(state: State, kind: Kind, batch: list[Known], configuration_of: Callable[[Known], str]) -> int:
     with state.transaction() as change:
         for known in batch:
             now = now_ns()
-            row = _inventory_row(kind, known.item.columns(), now, known.rules, configuration_id)
+            row = _inventory_row(kind, known.item.columns(), now, known.rules, configuration_of(known))
             change.put(DataType.CONFIG_DATA_V2, row, now)
             digest = item_digest(row)
             if digest != known.digest:  # another version of ours renders the item differently

@@ -11,30 +11,30 @@ import sys
 assert sys.platform != "win32"  # mypy's platform branch
 
 import os
-import stat
 import threading
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
 
 from whatchanged.collectors import Failure, Outcome, RunStatus, Skipped, Snapshot
-from whatchanged.collectors.files import Budget, FileCollector, FolderLook, Looked, PathLooker, Throttle
 from whatchanged.logs import printable
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.items import DaemonItem, FileItem, Kind, SoftwareItem
 from whatchanged.records.times import now_ns
-from whatchanged.rules import FileScope, Policy
-from whatchanged.tracker.bounds import BoundedScope
+from whatchanged.rules import FileRule, Policy
+from whatchanged.tracker.file_run import FileMatch, FileRun, RehashSlice, closed_folders
 from whatchanged.tracker.plan import FileJob, Plan
 from whatchanged.tracker.recorder import Observation, Recorder, Removal, confirm, request_resend, resend, resend_due
 from whatchanged.tracker.settings import TrackerSettings
-from whatchanged.tracker.state import State
+from whatchanged.tracker.state import Known, State
 
 __all__ = ["Progress", "Runner", "SnapshotCollector"]
 
 _FAILURES_SHOWN = 5
+_EVERYTHING = b"*"
+"""Among what is hidden: a part of the machine of which nobody can say which items are in it."""
 
 
 class SnapshotCollector(Protocol):
@@ -72,6 +72,10 @@ class Runner:
         self._policy = policy
         self._stop = stop
         self._started: set[tuple[Kind, str]] = set()
+        self._begun: dict[Kind, dict[bytes, float]] = {}
+        """Since when an item is in the middle of an operation, by the monotonic clock."""
+        self.settle_seconds = 60.0
+        """How long to wait for its end."""
         self.progress: dict[str, Progress] = {}
 
     # Files
@@ -82,7 +86,7 @@ class Runner:
         self._open_inventory(plan, Kind.FILES)
         previous = self._state.last_run(Kind.FILES, job.name)
         recorder = self._recorder(plan, Kind.FILES, job.name, previous)
-        files = _FilesRun(self._state, self._settings, self._policy, plan, job, recorder, run, self._stop)
+        files = FileRun(self._state, self._settings, self._policy, plan, job, recorder, run, self._stop)
         outcome = files.run()
         recorder.flush()
         run.changes, run.touched = recorder.changes, recorder.touched
@@ -91,7 +95,7 @@ class Runner:
             return run
         scopes = frozenset(rule.identity() for rule in job.rules)
         self._complete(plan, Kind.FILES, job.name, run, outcome, scopes)
-        _RehashSlice.advance(self._state, job)
+        RehashSlice.advance(self._state, job)
         self._report_rules(job, files.matched)
         self._report_entries(Kind.FILES, recorder)
         return run
@@ -110,51 +114,78 @@ class Runner:
             run.status, run.unsettled = RunStatus.STOPPED.value, True
             return run
         baselines = self._state.baselines(kind)
+        hidden = frozenset(self._state.blind(kind))
+        unsettled = self._unsettled(kind, snapshot)
         seen: set[bytes] = set()
         for item in snapshot.items:
             key = item.key()
             seen.add(key)
-            if key not in snapshot.unsettled:
+            if key not in unsettled:
                 recorder.add(
                     Observation(
                         item=item,
                         signature=b"",
                         rules=schedule.rule_names,
                         configuration_id=schedule.configuration_id,
-                        entering=_scope_of(item, snapshot.scopes) not in baselines,
+                        entering=_part(kind, key, snapshot) not in baselines
+                        or not hidden.isdisjoint((key, _EVERYTHING)),
                     )
                 )
         run.seen = run.looked = len(seen)
         complete = snapshot.outcome.status in (RunStatus.OK, RunStatus.PARTIAL)
+        unseen: set[bytes] = set()
         if complete:
-            for key, _ in self._state.items(kind):
-                if key not in seen and key not in snapshot.unsettled and not _is_kept(key, snapshot.kept):
-                    recorder.add(Removal(kind=kind, key=key, left_rules=False))
+            known = {key for key, _ in self._state.items(kind)}
+            unseen = {key for key in unsettled - known if _part(kind, key, snapshot) not in baselines or key in hidden}
+            gone = {key for key in known - seen - unsettled if not _is_kept(key, snapshot.kept)}
+            if snapshot.outcome.denied and not snapshot.kept:
+                unseen |= gone | {_EVERYTHING}
+            else:
+                for key in sorted(gone):
+                    recorder.add(Removal(kind, key, configuration_id=schedule.configuration_id))
         recorder.flush()
         run.changes = recorder.changes
-        run.touched, run.unsettled = recorder.touched, snapshot.soon or bool(snapshot.unsettled)
+        run.touched, run.unsettled = recorder.touched, snapshot.soon or bool(unsettled)
         if complete:
-            self._complete(plan, kind, "", run, snapshot.outcome, snapshot.scopes)
+            self._complete(plan, kind, "", run, snapshot.outcome, snapshot.scopes, blind=unseen)
         else:
             self._report_outcome(kind, "", run, snapshot.outcome)
         self._report_entries(kind, recorder)
         return run
 
+    def _unsettled(self, kind: Kind, snapshot: Snapshot[SoftwareItem] | Snapshot[DaemonItem]) -> frozenset[bytes]:
+        """Return the keys of which nothing is taken over now: what is in the middle of an operation will soon end it.
+
+        What does not (a service that crashes and starts in a loop) is what it is, after a while.
+        """
+        now = time.monotonic()
+        begun = self._begun.get(kind, {})
+        begun = self._begun[kind] = {key: begun.get(key, now) for key in snapshot.unsettled}
+        present = {item.key() for item in snapshot.items}
+        return frozenset(
+            key for key, since in begun.items() if key not in present or now - since <= self.settle_seconds
+        )
+
     # What leaves the rules
 
-    def prune(self, plan: Plan, kind: Kind) -> None:
-        """Let items of a kind go that no rule asks for any more: they leave the inventory without a change row.
+    def prune(self, plan: Plan, kind: Kind) -> bool:
+        """Bring what is known of a kind under the rules (and the policy) in force; return whether anything changed.
 
-        For the worker of that kind: nobody else writes its inventory.
+        Items that no rule asks for any more leave the inventory without a change row; the others learn the names of
+        their rules. For the worker of that kind: nobody else writes its inventory.
         """
-        if self._state.meta(f"pruned:{kind.value}") == plan.version:
-            return
-        scope = BoundedScope(plan.file_scope(), self._policy)
-        recorder = self._recorder(plan, kind, "prune", None)
-        wanted = kind in plan.kinds()
-        for key, known in self._state.items(kind):
-            if not wanted or (isinstance(known.item, FileItem) and not _taken(scope, known.item)):
-                recorder.add(Removal(kind=kind, key=key, left_rules=True))
+        version = f"{plan.version}:{self._policy.version()}"
+        if self._state.meta(f"pruned:{kind.value}") == version:
+            return False
+        opened = self._state.meta(f"snapshot:{kind.value}") == self._state.epoch
+        recorder = Recorder(
+            self._state, kind, detected_by="Poll", previous_run_ns=None, inventory=plan.inventory or opened
+        )
+        if kind is Kind.FILES:
+            self._prune_files(plan, recorder)
+        elif kind not in plan.kinds():
+            for key, _ in self._state.items(kind):
+                recorder.add(Removal(kind, key, left_rules=True))
         recorder.flush()
         self._report_entries(kind, recorder)
         with self._state.transaction(limited=False) as change:
@@ -164,10 +195,30 @@ class Runner:
                 for job in set(self._state.last_runs(kind)) - {job.name for job in plan.file_jobs}:
                     for table in ("runs", "blind"):
                         change.execute(f"DELETE FROM {table} WHERE kind = 'Files' AND job = ?", (job,))  # noqa: S608
-            elif not wanted:
+            elif kind not in plan.kinds():
                 for table in ("baselines", "runs", "blind"):
                     change.execute(f"DELETE FROM {table} WHERE kind = ?", (kind.value,))  # noqa: S608
-            change.set_meta(f"pruned:{kind.value}", plan.version)
+            change.set_meta(f"pruned:{kind.value}", version)
+        return recorder.touched
+
+    def _prune_files(self, plan: Plan, recorder: Recorder) -> None:
+        with FileMatch(plan, self._policy, os.fsencode(self._settings.root), self._stop) as match:
+            for key, known in self._state.items(Kind.FILES):
+                if not isinstance(known.item, FileItem):
+                    continue
+                rules = match.rules(known.item)
+                if not rules or match.beyond(known.item):
+                    recorder.add(Removal(Kind.FILES, key, left_rules=True))
+                elif match.names(rules) != known.rules:
+                    recorder.add(
+                        Observation(
+                            item=known.item,
+                            signature=known.signature,
+                            rules=match.names(rules),
+                            configuration_id=match.configuration_ids(rules),
+                            entering=True,
+                        )
+                    )
 
     def confirm(self, plan: Plan, kind: Kind) -> None:
         """Confirm the inventory of a kind, if every job of it has looked at least once."""
@@ -193,14 +244,18 @@ class Runner:
         return run
 
     def _recorder(self, plan: Plan, kind: Kind, job: str, previous: int | None) -> Recorder:
-        first = (kind, job) not in self._started
+        # A job that a new rule brings to a running tracker found nothing that happened while it was off.
+        startup = (kind, job) not in self._started and (previous is not None or not self._has_started(kind))
         return Recorder(
             self._state,
             kind,
-            detected_by="Startup" if first else "Poll",
+            detected_by="Startup" if startup else "Poll",
             previous_run_ns=previous,
             inventory=plan.inventory,
         )
+
+    def _has_started(self, kind: Kind) -> bool:
+        return any(started is kind for started, _ in self._started)
 
     def _open_inventory(self, plan: Plan, kind: Kind) -> None:
         if not plan.inventory:
@@ -208,7 +263,19 @@ class Runner:
                 with self._state.transaction(limited=False) as change:
                     change.set_meta(f"snapshot:{kind.value}", "")
         elif resend_due(self._state, kind):
-            resend(self._state, kind, plan.configuration_ids(kind))
+            self._resend(plan, kind)
+
+    def _resend(self, plan: Plan, kind: Kind) -> None:
+        if kind is not Kind.FILES:
+            schedule = plan.schedules[kind]
+            resend(self._state, kind, lambda _: schedule.configuration_id)
+            return
+        with FileMatch(plan, self._policy, os.fsencode(self._settings.root), self._stop) as match:
+
+            def configuration_of(known: Known) -> str:
+                return match.configuration_ids(match.rules(known.item)) if isinstance(known.item, FileItem) else ""
+
+            resend(self._state, kind, configuration_of)
 
     def _complete(
         self,
@@ -218,13 +285,15 @@ class Runner:
         run: Progress,
         outcome: Outcome,
         scopes: frozenset[str],
+        *,
+        blind: Iterable[bytes] = (),
     ) -> None:
         with self._state.transaction(limited=False) as change:
             change.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (kind.value, job, run.started_ns))
             for scope in scopes:
                 change.execute("INSERT OR IGNORE INTO baselines VALUES (?, ?)", (kind.value, scope))
             change.execute("DELETE FROM blind WHERE kind = ? AND job = ?", (kind.value, job))
-            for folder in closed_folders(outcome):
+            for folder in (*closed_folders(outcome), *blind):
                 change.execute("INSERT OR IGNORE INTO blind VALUES (?, ?, ?)", (kind.value, job, folder))
         self._started.add((kind, job))
         self._report_outcome(kind, job, run, outcome)
@@ -232,7 +301,7 @@ class Runner:
 
     def _report_outcome(self, kind: Kind, job: str, run: Progress, outcome: Outcome) -> None:
         run.finished_ns = now_ns()
-        run.duration_ms = (run.finished_ns - run.started_ns) // 1_000_000
+        run.duration_ms = max(run.finished_ns - run.started_ns, 0) // 1_000_000  # the clock may be set back
         troubles: list[Failure | Skipped] = [*outcome.failures, *outcome.skipped]
         shown = "; ".join(f"{os.fsdecode(t.path)}: {t.reason}" for t in troubles[:_FAILURES_SHOWN])
         more = outcome.failures_total + len(outcome.skipped) - min(len(troubles), _FAILURES_SHOWN)
@@ -255,12 +324,12 @@ class Runner:
             subject=f"run:{kind.value}:{job}",
         )
 
-    def _report_rules(self, job: FileJob, matched: frozenset[str]) -> None:
+    def _report_rules(self, job: FileJob, matched: frozenset[FileRule]) -> None:
         """Say which rules match nothing, and of those that did once that they match again."""
         said = self._state.said("rule:")
         for rule in job.rules:
             subject = f"rule:{rule.identity()}"
-            found = rule.name in matched
+            found = rule in matched
             if found and subject not in said:
                 continue
             self._state.report(
@@ -293,16 +362,15 @@ class Runner:
                 )
 
 
-def _scope_of(item: SoftwareItem | DaemonItem, scopes: frozenset[str]) -> str:
-    return item.source if isinstance(item, SoftwareItem) and "all" not in scopes else "all"
+def _part(kind: Kind, key: bytes, snapshot: Snapshot[SoftwareItem] | Snapshot[DaemonItem]) -> str:
+    """Return the part of a kind that is looked at whole: of software its source, with which the key begins."""
+    if kind is not Kind.SOFTWARE or "all" in snapshot.scopes:
+        return "all"
+    return key.partition(b"\0")[0].partition(b"/")[0].decode()
 
 
 def _is_kept(key: bytes, kept: tuple[bytes, ...]) -> bool:
     return any(key == begin or key.startswith((begin + b"/", begin + b"\0")) for begin in kept)
-
-
-def _taken(scope: BoundedScope, item: FileItem) -> bool:
-    return bool(scope.match(item.path, folder=stat.S_ISDIR(item.mode)))
 
 
 _HEALTH = {
@@ -316,168 +384,3 @@ _ENTRY_WORDS = {
     HealthReason.ITEMS_ENTERED: "came under the rules; they were there before, so they are no changes",
     HealthReason.ITEMS_LEFT: "are no longer asked for by any rule; they left the inventory",
 }
-
-
-class _FilesRun:
-    """One walk over the files of a job."""
-
-    def __init__(
-        self,
-        state: State,
-        settings: TrackerSettings,
-        policy: Policy,
-        plan: Plan,
-        job: FileJob,
-        recorder: Recorder,
-        progress: Progress,
-        stop: threading.Event,
-    ) -> None:
-        self._state = state
-        self._root = os.fsencode(settings.root)
-        self._job = job
-        self._scope = BoundedScope(FileScope(job.rules), policy)
-        self._full = plan.file_scope() if len(plan.file_jobs) > 1 else None
-        self._recorder = recorder
-        self._progress = progress
-        self._network = policy.network_file_systems
-        self._budget = budget_of(policy, stop)
-        self._stop = stop
-        baselines = state.baselines(Kind.FILES)
-        self._baseline_names = {rule.name for rule in job.rules if rule.identity() in baselines}
-        self._blind = state.blind(Kind.FILES)
-        self._configuration = {rule.name: rule.configuration_id for rule in plan.file_rules}
-        self._visited: set[bytes] = set()
-        self._vanished: list[bytes] = []
-        self._unmatched = {rule.name for rule in job.rules}
-        self._collector = FileCollector(
-            self._scope,
-            root=self._root,
-            known=self,
-            threads=settings.hash_threads,
-            budget=self._budget,
-            stop=stop,
-            rehash=_RehashSlice(state, job, settings.rehash_seconds),
-            network_filesystems=self._network,
-        )
-
-    @property
-    def matched(self) -> frozenset[str]:
-        """Names of the rules that took something."""
-        return frozenset(rule.name for rule in self._job.rules) - self._unmatched
-
-    def folder(self, folder: bytes) -> Mapping[bytes, bytes]:
-        """Name → signature of what is known in a folder: the collector's `Known`."""
-        return self._state.folder(_container(folder))
-
-    def run(self) -> Outcome:
-        """Walk, then decide removals."""
-        for look_ in self._collector.run():
-            self._take(look_)
-        outcome = self._collector.outcome
-        if outcome.status in (RunStatus.OK, RunStatus.PARTIAL):
-            self._decide_removals(closed_folders(outcome))
-        return outcome
-
-    def _take(self, seen: FolderLook) -> None:
-        if seen.complete and not seen.denied:
-            self._visited.add(_container(seen.folder))
-        if self._unmatched:
-            self._note_matches(seen)
-        self._progress.seen += len(seen.unchanged) + len(seen.looked)
-        self._progress.looked += len(seen.looked)
-        for looked in seen.looked:
-            self._observe(looked)
-        prefix = _container(seen.folder)
-        self._vanished += [prefix + name for name in seen.vanished]
-
-    def _note_matches(self, seen: FolderLook) -> None:
-        for looked in seen.looked:
-            self._unmatched.difference_update(looked.rules)
-        if seen.unchanged and self._unmatched:
-            scope = self._scope.for_folder(seen.folder)
-            for name in seen.unchanged:
-                self._unmatched.difference_update(rule.name for rule in scope.matching(name))
-                self._unmatched.difference_update(rule.name for rule in scope.matching(name, folder=True))
-
-    def _observe(self, looked: Looked) -> None:
-        path = looked.item.path
-        names = looked.rules
-        if self._full is not None:
-            names = tuple(r.name for r in self._full.match(path, folder=stat.S_ISDIR(looked.item.mode)))
-        entering = self._baseline_names.isdisjoint(looked.rules) or below_any(path, self._blind)
-        self._recorder.add(
-            Observation(
-                item=looked.item,
-                signature=looked.signature,
-                rules=",".join(names),
-                configuration_id=",".join(dict.fromkeys(self._configuration.get(n, "") for n in names)),
-                entering=entering,
-            )
-        )
-
-    def _decide_removals(self, closed: tuple[bytes, ...]) -> None:
-        with PathLooker(self._scope, self._root, network_filesystems=self._network, stop=self._stop) as looker:
-            for path in self._missing():
-                if self._stop.is_set():
-                    return
-                if not below_any(path, closed):
-                    self._decide(path, looker)
-
-    def _missing(self) -> Iterator[bytes]:
-        """Yield what is known and was not seen, in visited folders and in those that were not found."""
-        yield from self._vanished
-        for container in self._state.containers():
-            folder = container.rstrip(b"/") or b"/"
-            if container in self._visited or not self._scope.descend(folder):
-                continue
-            for name in self._state.names(container):
-                path = container + name
-                if self._scope.match(path) or self._scope.match(path, folder=True):
-                    yield path
-
-    def _decide(self, path: bytes, looker: PathLooker) -> None:
-        """Look once more: a listing that raced with a rename can miss a name that is there."""
-        found = looker.look(path)
-        if isinstance(found, Looked):
-            self._observe(found)
-        elif not isinstance(found, Failure):
-            self._recorder.add(Removal(kind=Kind.FILES, key=path, left_rules=False))
-
-
-class _RehashSlice:
-    """Which folders are read again although nothing seems to have moved: another slice each run.
-
-    A change with forged size and times shows only in the content, so every file is read once in `period` seconds.
-    """
-
-    def __init__(self, state: State, job: FileJob, period: float) -> None:
-        self._count = max(int(period / job.frequency), 1)
-        self._number = int(state.meta(f"rehash:{job.name}") or 0) % self._count
-
-    def __call__(self, folder: bytes) -> bool:
-        return zlib.crc32(folder) % self._count == self._number
-
-    @staticmethod
-    def advance(state: State, job: FileJob) -> None:
-        """Move on to the next slice."""
-        with state.transaction(limited=False) as change:
-            change.set_meta(f"rehash:{job.name}", str(int(state.meta(f"rehash:{job.name}") or 0) + 1))
-
-
-def budget_of(policy: Policy, stop: threading.Event) -> Budget:
-    """Return the budget that the policy allows a run."""
-    return Throttle(bytes_per_second=policy.bytes_per_second, core_share=policy.core_share, stop=stop)
-
-
-def closed_folders(outcome: Outcome) -> tuple[bytes, ...]:
-    """Return the folders of which a run can say nothing."""
-    return (*outcome.denied, *(skipped.path for skipped in outcome.skipped))
-
-
-def below_any(path: bytes, folders: Iterable[bytes]) -> bool:
-    """Whether `path` is one of `folders` or below one."""
-    return any(path == folder or path.startswith(_container(folder)) for folder in folders)
-
-
-def _container(folder: bytes) -> bytes:
-    return folder if folder.endswith(b"/") else folder + b"/"

@@ -31,6 +31,9 @@ class FixedFolder:
             return ()
         return (self._rule,) if self._match is None or self._match(name) else ()
 
+    def link_policy(self, name: bytes) -> str:
+        return self.links
+
     def descend(self, name: bytes) -> bool:
         return True
 

@@ -4,19 +4,24 @@ import sys
 
 assert sys.platform != "win32"
 
+import contextlib
 import hashlib
 import os
 import shutil
 import socket
 import stat
 import subprocess
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from whatchanged.collectors import RunStatus
+from unit.collectors.conftest import Machine
+from whatchanged.collectors import Failure, RunStatus
 from whatchanged.collectors.files import Looked, Missing, Unmatched, look
 
 HOSTILE = [
@@ -299,3 +304,72 @@ def test_look_at_one_path(machine: Any, fixed_scope: Any) -> None:
     assert look(b"/etc/d/gone", scope, machine.root) == Missing(b"/etc/d/gone")
     write(machine.path("/etc/not"))
     assert look(b"/etc/not", scope, machine.root) == Unmatched(b"/etc/not")
+
+
+def test_a_link_to_a_device_or_pipe_is_still_a_link(machine: Any, fixed_scope: Any) -> None:
+    os.makedirs(machine.path("/etc"))
+    os.mkfifo(machine.path("/pipe"))
+    os.symlink("/pipe", machine.path("/etc/masked"))
+    found = machine.collect(fixed_scope(b"/etc"))
+    assert {path: stat.S_IFMT(looked.item.mode) for path, looked in found.items()} == {b"/etc/masked": stat.S_IFLNK}
+    assert machine.collect(fixed_scope(b"/etc")) == {}
+    followed = machine.collect(fixed_scope(b"/etc", kind="Any"), rehash=True)
+    assert stat.S_ISFIFO(followed[b"/etc/masked"].item.mode)
+
+
+def test_no_size_makes_a_signature_that_of_an_unread_file(machine: Any, fixed_scope: Any) -> None:
+    for size in range(256):
+        write(machine.path(f"/etc/{size}"), b"x" * size)
+    machine.collect(fixed_scope(b"/etc"))
+    assert machine.collect(fixed_scope(b"/etc"), rehash=True, content_limit=0).keys() == {b"/etc/0"}
+    assert machine.outcome.failures_total == 255
+
+
+@pytest.fixture
+def stranger() -> Iterator[Machine]:
+    """A machine that is looked at by an account without any right."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to give it up")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        yield Machine(os.fsencode(folder))
+
+
+@contextlib.contextmanager
+def without_rights() -> Iterator[None]:
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_of_an_unreadable_file_all_but_the_content_is_told(stranger: Machine, fixed_scope: Any) -> None:
+    write(stranger.path("/etc/f"), b"secret")
+    os.chmod(stranger.path("/etc/f"), 0o600)
+    os.symlink("f", stranger.path("/etc/link"))
+    with without_rights():
+        found = stranger.collect(fixed_scope(b"/etc"))
+    assert {failure.path for look in stranger.looks for failure in look.failures} == {b"/etc/f", b"/etc/link"}
+    readable = stranger.collect(fixed_scope(b"/etc"))
+    for path, looked in readable.items():
+        assert looked.item.sha256 == hashlib.sha256(b"secret").digest()
+        assert msgspec.structs.replace(looked.item, sha256=b"") == found[path].item
+
+
+def test_a_root_that_cannot_be_reached_is_denied_and_not_gone(stranger: Machine, fixed_scope: Any) -> None:
+    write(stranger.path("/root/ssh/keys"))
+    os.chmod(stranger.path("/root"), 0o700)
+    with without_rights():
+        assert stranger.collect(fixed_scope(b"/root/ssh")) == {}
+        assert isinstance(look(b"/root/ssh/keys", fixed_scope(b"/root/ssh"), stranger.root), Failure)
+    assert stranger.outcome.denied == (b"/root/ssh",)
+
+
+def test_entries_without_a_status_are_neither_gone_nor_new_later(stranger: Machine, fixed_scope: Any) -> None:
+    write(stranger.path("/etc/d/f"))
+    os.chmod(stranger.path("/etc/d"), 0o744)  # its names can be listed, and no more
+    with without_rights():
+        assert stranger.collect(fixed_scope(b"/etc")) == {}
+    assert stranger.outcome.denied == (b"/etc/d/f",)
+    assert stranger.outcome.failures_total == 1

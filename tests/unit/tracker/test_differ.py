@@ -40,6 +40,11 @@ def test_a_renamed_account_is_no_change_of_its_files() -> None:
     assert change_rows(FILE, FileItem(**{f: getattr(FILE, f) for f in FILE.__struct_fields__} | {"owner": "eve"})) == []
 
 
+def test_a_content_that_could_not_be_read_before_has_not_changed() -> None:
+    unread = FileItem(path=b"/etc/a.conf", mode=stat.S_IFREG | 0o644, size=3, modified_ns=10**18)
+    assert change_rows(unread, FILE) == change_rows(FILE, unread) == []
+
+
 def test_software_shows_versions_in_current_and_previous() -> None:
     old = SoftwareItem(name="bash", version="5.1", architecture="amd64", source="dpkg", publisher="a")
     new = SoftwareItem(name="bash", version="5.2", architecture="amd64", source="dpkg", publisher="a")
@@ -96,5 +101,6 @@ def test_rows_hold_only_columns_of_the_table_and_tell_every_difference(
         return
     rows = change_rows(before, after)
     fields = {name for row in rows for name in str(row["FieldsChanged"]).split(",")}
-    assert fields == {n for n, v in after.compared().items() if before.compared()[n] != v}
+    first, second = before.compared(), after.compared()
+    assert fields == {name for name in first.keys() & second.keys() if first[name] != second[name]}
     assert all(name in CONFIGURATION_CHANGE.names for row in rows for name in row)

@@ -31,9 +31,9 @@ POLICY = Policy(core_share=64.0, bytes_per_second=10**12)
 class Bench:
     """A tree, a state and a runner that begins anew on demand."""
 
-    def __init__(self, folder: Path) -> None:
-        self.tree = folder / "tree"
-        self.tree.mkdir()
+    def __init__(self, folder: Path, tree: Path | None = None) -> None:
+        self.tree = tree or folder / "tree"
+        self.tree.mkdir(exist_ok=True)
         self.data = DataFolder(str(folder / "data"))
         self.policy = POLICY
         self.taken = 0
@@ -56,7 +56,7 @@ class Bench:
             destination_path=path,
             recurse=True,
             type=FileType.FILE,
-            links=Links.FOLLOW,
+            links=links,
             frequency=frequency,
             configuration_id="dcr-1",
         )
@@ -272,11 +272,12 @@ class Given:
         *,
         status: RunStatus = RunStatus.OK,
         unsettled: tuple[Any, ...] = (),
+        denied: tuple[bytes, ...] = (),
         kept: tuple[bytes, ...] = (),
         scopes: frozenset[str] = frozenset({"all"}),
     ) -> None:
         keys = frozenset(item.key() for item in unsettled)
-        outcome = Outcome(status=status, denied=kept if status is RunStatus.PARTIAL else ())
+        outcome = Outcome(status=status, denied=(*denied, *kept))
         self.snapshot = Snapshot(items=items, outcome=outcome, unsettled=keys, kept=kept, scopes=scopes)
 
     def run(self) -> Any:
@@ -405,3 +406,180 @@ def test_a_resend_is_done_by_the_next_run(bench: Bench) -> None:
     assert bench.records() == []
     assert [r.get("_Record") for r in inventory(bench.look())] == ["Snapshot", None, "Confirmation"]
     assert [r.get("_Record") for r in inventory(bench.look())] == ["Confirmation"]
+
+
+SOFTWARE = Plan(version="1", schedules={Kind.SOFTWARE: Schedule(1.0, "ds", "dcr-1")}, inventory=True)
+DAEMONS = Plan(version="1", schedules={Kind.DAEMONS: Schedule(1.0, "ds", "dcr-1")}, inventory=True)
+
+
+def test_what_was_in_the_middle_of_an_operation_at_the_first_look_is_no_addition_later(bench: Bench) -> None:
+    a, b = (SoftwareItem(name=name, version="1", source="dpkg") for name in "ab")
+    bench.runner.run_snapshot(SOFTWARE, Kind.SOFTWARE, Given((a,), unsettled=(b,)))
+    bench.runner.run_snapshot(SOFTWARE, Kind.SOFTWARE, Given((a,), unsettled=(b,)))
+    bench.restart()
+    bench.runner.run_snapshot(SOFTWARE, Kind.SOFTWARE, Given((a, b)))
+    records = bench.records()
+    assert changes(records) == []
+    assert [r["Name"] for r in inventory(records) if "_Record" not in r] == ["a", "b"]
+
+
+def test_a_daemon_that_never_settles_is_told_after_a_while(bench: Bench) -> None:
+    looping = DaemonItem(name="loop.service", state="StartPending")
+    bench.runner.run_snapshot(DAEMONS, Kind.DAEMONS, Given((looping,), unsettled=(looping,)))
+    assert [r for r in inventory(bench.records()) if "_Record" not in r] == []
+    bench.runner.settle_seconds = 0.0
+    bench.runner.run_snapshot(DAEMONS, Kind.DAEMONS, Given((looping,), unsettled=(looping,)))
+    records = bench.records()
+    assert changes(records) == []
+    assert [r["SvcState"] for r in inventory(records) if "_Record" not in r] == ["StartPending"]
+
+
+def test_what_lay_in_a_denied_folder_is_not_removed(bench: Bench) -> None:
+    a, b = (DaemonItem(name=f"{name}.service") for name in "ab")
+    bench.runner.run_snapshot(DAEMONS, Kind.DAEMONS, Given((a, b)))
+    bench.records()
+    bench.runner.run_snapshot(
+        DAEMONS, Kind.DAEMONS, Given((a,), status=RunStatus.PARTIAL, denied=(b"/etc/systemd/system",))
+    )
+    assert changes(bench.records()) == []
+    bench.runner.run_snapshot(DAEMONS, Kind.DAEMONS, Given((a,)))
+    assert told(bench.records()) == [("Removed", "b.service")]
+
+
+def test_two_rules_of_one_name_are_two_rules(bench: Bench) -> None:
+    (bench.tree / "a.conf").write_text("one")
+    (bench.tree / "b.txt").write_text("two")
+    conf = bench.rule("*.conf", name="same")
+    text = msgspec.structs.replace(bench.rule("*.txt", name="same"), configuration_id="dcr-2")
+    bench.look(bench.plan(conf))
+    records = bench.look(bench.plan(conf, text, version="2"))
+    assert changes(records) == []
+    assert [r["ConfigurationId"] for r in inventory(records) if "_Record" not in r] == ["dcr-2"]
+
+
+def test_an_addition_that_a_new_rule_sees_first_is_still_an_addition(bench: Bench) -> None:
+    old = bench.rule("*", name="old", frequency=100.0)
+    bench.look(bench.plan(old))
+    (bench.tree / "a.conf").write_text("new")
+    # The jobs of the new plan are done by frequency: that of the new rule comes first.
+    records = bench.look(bench.plan(old, bench.rule("*.conf", name="new"), version="2"))
+    assert told(records) == [("Added", "a.conf")]
+
+
+def test_rules_that_treat_links_differently_agree_on_the_more_watchful_way(bench: Bench) -> None:
+    (bench.tree / "target").write_text("content")
+    (bench.tree / "a.conf").symlink_to("target")
+    plan = bench.plan(
+        bench.rule("*.conf", name="often", links=Links.MANAGE), bench.rule("*", name="seldom", frequency=100.0)
+    )
+    bench.look(plan)
+    for _ in range(2):
+        assert changes(bench.look(plan)) == []
+    (bench.tree / "target").write_text("other")
+    assert told(bench.look(plan)) == [("Modified", "a.conf"), ("Modified", "target")]
+
+
+@pytest.mark.parametrize("before", Links)
+@pytest.mark.parametrize("after", Links)
+def test_another_policy_for_links_is_no_change_of_the_links(bench: Bench, before: Links, after: Links) -> None:
+    (bench.tree / "real").mkdir()
+    (bench.tree / "real" / "file.x").write_text("content")
+    (bench.tree / "link.x").symlink_to("real/file.x")
+    (bench.tree / "folder").symlink_to("real")
+    (bench.tree / "dangling.x").symlink_to("nowhere")
+    assert changes(bench.look(bench.plan(bench.rule("*.x", links=before)))) == []
+    second = bench.plan(bench.rule("*.x", links=after), version="2")
+    assert changes(bench.look(second)) == []
+    bench.look(second)
+    paths = sorted(key for key, _ in bench.state.items(Kind.FILES))
+    fresh = Bench(Path(bench.data.path).parent / "fresh", tree=bench.tree)
+    fresh.look(fresh.plan(fresh.rule("*.x", links=after)))
+    assert paths == sorted(key for key, _ in fresh.state.items(Kind.FILES))
+    fresh.state.close()
+
+
+def test_a_rule_about_other_links_leaves_these_links_as_they_are(bench: Bench) -> None:
+    (bench.tree / "target").write_text("content")
+    (bench.tree / "a.conf").symlink_to("target")
+    (bench.tree / "b.conf").symlink_to("nowhere")
+    managed = bench.rule("*.conf", name="managed", links=Links.MANAGE)
+    bench.look(bench.plan(managed))
+    assert changes(bench.look(bench.plan(managed, bench.rule("*.txt", name="text"), version="2"))) == []
+
+
+def test_when_no_rule_is_left_the_inventory_is_cleared(bench: Bench) -> None:
+    (bench.tree / "a").write_text("one")
+    bench.look()
+    records = bench.look(Plan(version="2"))
+    assert changes(records) == []
+    assert [(r["Name"], r["Reason"]) for r in inventory(records)] == [("a", "LeftRules")]
+
+
+def test_what_a_new_policy_excludes_leaves_the_inventory(bench: Bench) -> None:
+    (bench.tree / "keep").write_text("x")
+    (bench.tree / "secret").mkdir()
+    (bench.tree / "secret" / "s").write_text("x")
+    bench.look()
+    bench.policy = Policy(
+        core_share=64.0, bytes_per_second=10**12, excluded_paths=(os.fsencode(bench.tree / "secret"),)
+    )
+    bench.restart()
+    records = bench.look()
+    assert changes(records) == []
+    assert [(r["Name"], r["Reason"]) for r in inventory(records) if r.get("_Record") == "Tombstone"] == [
+        ("s", "LeftRules")
+    ]
+
+
+def test_a_link_is_no_way_into_what_the_policy_excludes(bench: Bench) -> None:
+    secret = bench.tree.parent / "secret"
+    secret.mkdir()
+    (secret / "s").write_text("x")
+    (bench.tree / "folder").symlink_to(secret)
+    (bench.tree / "file").symlink_to(secret / "s")
+    bench.policy = Policy(core_share=64.0, bytes_per_second=10**12, excluded_paths=(os.fsencode(secret),))
+    bench.restart()
+    rows = [r for r in inventory(bench.look()) if "_Record" not in r]
+    assert [(r["Name"], r.get("FileContentChecksum")) for r in rows] == [("file", None), ("folder", None)]
+
+
+def test_a_pipe_leaves_with_the_rule_that_took_it(bench: Bench) -> None:
+    os.mkfifo(bench.tree / "pipe")
+    rule = bench.rule()
+    bench.look(bench.plan(msgspec.structs.replace(rule, type=FileType.ANY)))
+    assert changes(bench.look(bench.plan(rule, version="2"))) == []
+
+
+def test_items_name_the_rules_of_the_plan_in_force(bench: Bench) -> None:
+    (bench.tree / "a").write_text("one")
+    bench.look(bench.plan(bench.rule(name="old")))
+    records = bench.look(bench.plan(bench.rule(name="new"), version="2"))
+    assert [r["RuleName"] for r in inventory(records) if "_Record" not in r] == ["new"]
+    assert changes(records) == []
+
+
+def test_a_new_job_of_a_running_tracker_finds_nothing_at_startup(bench: Bench) -> None:
+    (bench.tree / "a").write_text("one")
+    bench.look()
+    (bench.tree / "a").write_text("other")
+    (row,) = changes(bench.look(bench.plan(bench.rule(frequency=5.0), version="2")))
+    assert row["DetectedBy"] == "Poll"
+
+
+def test_a_removal_names_the_configuration_that_asked(bench: Bench) -> None:
+    (bench.tree / "a").write_text("one")
+    bench.look()
+    (bench.tree / "a").unlink()
+    (row,) = changes(bench.look())
+    assert row["ConfigurationId"] == "dcr-1"
+
+
+def test_a_resend_names_the_rules_of_each_item(bench: Bench) -> None:
+    (bench.tree / "a.conf").write_text("one")
+    (bench.tree / "b.txt").write_text("two")
+    text = msgspec.structs.replace(bench.rule("*.txt", name="text"), configuration_id="dcr-2")
+    plan = bench.plan(bench.rule("*.conf", name="conf"), text)
+    bench.look(plan)
+    bench.runner.request_resend(plan, Kind.FILES)
+    rows = [r for r in inventory(bench.look(plan)) if "_Record" not in r]
+    assert [(r["Name"], r["ConfigurationId"]) for r in rows] == [("a.conf", "dcr-1"), ("b.txt", "dcr-2")]

@@ -9,17 +9,11 @@ import sys
 
 if sys.platform != "win32":
     from whatchanged.collectors.files.budget import Budget, Throttle, Unlimited
+    from whatchanged.collectors.files.listing import FolderLook
     from whatchanged.collectors.files.look import Looked
+    from whatchanged.collectors.files.paths import Missing, PathLooker, Unmatched, look
     from whatchanged.collectors.files.scope import FolderScope, Known, Rule, Scope
-    from whatchanged.collectors.files.walk import (
-        FileCollector,
-        FolderLook,
-        Missing,
-        Nothing,
-        PathLooker,
-        Unmatched,
-        look,
-    )
+    from whatchanged.collectors.files.walk import FileCollector, Nothing
 
     __all__ = [
         "Budget",

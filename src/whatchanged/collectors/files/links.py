@@ -10,19 +10,32 @@ import sys
 
 assert sys.platform != "win32"
 
+import errno
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import msgspec
 
 from whatchanged.collectors.files.system import Tree
 
-__all__ = ["Resolver", "Target"]
+__all__ = ["GONE_ERRORS", "Barred", "Resolver", "Target"]
 
 _MAX_LINKS = 40  # as the kernel's own limit, path_resolution(7)
 _MAX_COMPONENTS = 4096
 _CACHE = 100_000
+GONE_ERRORS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE})
+"""Errors that say that nothing is there (any more), or something else than was looked for."""
+
+
+class Barred(OSError):
+    """The way leads into what must not be entered: a mount that is a barrier, or an excluded path."""
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(errno.EXDEV, "behind a mount or path that is not entered", path)
+
+    def __str__(self) -> str:
+        return f"leads to {os.fsdecode(self.filename)}, which is not entered"
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -35,14 +48,35 @@ class Target(msgspec.Struct, frozen=True):
 class Resolver:
     """Resolves links in a tree; remembers the folders it passed for the time of one run."""
 
-    def __init__(self, tree: Tree, barriers: Collection[bytes]) -> None:
+    def __init__(
+        self, tree: Tree, barriers: Collection[bytes] = (), excluded: Callable[[bytes], bool] = lambda _path: False
+    ) -> None:
         self._tree = tree
         self._barriers = barriers
+        self._excluded = excluded
         self._folders: set[bytes] = set()
         self._links: dict[bytes, bytes] = {}
 
     def resolve(self, folder: bytes, target: bytes) -> Target | None:
-        """Return where `target`, found in the canonical `folder`, leads; None if nowhere or behind a barrier."""
+        """Return where `target`, found in the canonical `folder`, leads; None if nowhere that we can tell of."""
+        try:
+            return self._resolve(folder, target)
+        except OSError:
+            return None
+
+    def canonical(self, path: bytes) -> bytes | None:
+        """Return the canonical form of an absolute path that may pass through links, or None if it is not there.
+
+        Raises Barred, and OSError where it cannot be told whether it is there.
+        """
+        try:
+            return self._resolve(b"/", path).path
+        except OSError as error:
+            if error.errno in GONE_ERRORS:
+                return None
+            raise
+
+    def _resolve(self, folder: bytes, target: bytes) -> Target:
         current = b"/" if target.startswith(b"/") else folder
         todo = _components(target)
         followed = steps = 0
@@ -53,42 +87,33 @@ class Resolver:
                 current = current.rpartition(b"/")[0] or b"/"
                 continue
             path = b"/" + name if current == b"/" else current + b"/" + name
-            if path in self._barriers or steps > _MAX_COMPONENTS:
-                return None
+            if steps > _MAX_COMPONENTS:
+                raise OSError(errno.ELOOP, "too many steps", path)
             if todo and path in self._folders:
                 current = path
                 continue
+            if path in self._barriers or self._excluded(path):
+                raise Barred(path)
             link = self._links.get(path)
             status = None
             if link is None:
-                try:
-                    status, link = self._tree.status_and_link(path)
-                except OSError:  # gone, denied, or changed under our hands: the link leads nowhere we can tell of
-                    return None
+                status, link = self._tree.status_and_link(path)
                 if link is None and not todo:
                     return Target(path, status)
             if link is not None:
                 followed += 1
                 if followed > _MAX_LINKS:
-                    return None
+                    raise OSError(errno.ELOOP, "too many links", path)
                 self._remember_link(path, link)
                 if link.startswith(b"/"):
                     current = b"/"
                 todo.extend(_components(link))
                 continue
             if status is None or not stat.S_ISDIR(status.st_mode):
-                return None
+                raise NotADirectoryError(errno.ENOTDIR, "not a folder", path)
             self._remember_folder(path)
             current = path
-        try:
-            return Target(current, self._tree.lstat(current))
-        except OSError:
-            return None
-
-    def canonical(self, path: bytes) -> bytes | None:
-        """Return the canonical form of an absolute path that may pass through links, or None if it is not there."""
-        target = self.resolve(b"/", path)
-        return None if target is None else target.path
+        return Target(current, self._tree.lstat(current))
 
     def _remember_folder(self, path: bytes) -> None:
         if len(self._folders) >= _CACHE:

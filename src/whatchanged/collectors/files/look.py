@@ -22,7 +22,7 @@ from whatchanged.collectors.files.accounts import Accounts
 from whatchanged.collectors.files.acl import ACCESS, DEFAULT, acl_text
 from whatchanged.collectors.files.budget import Budget
 from whatchanged.collectors.files.links import Target
-from whatchanged.collectors.files.signature import SETTLE_NS, UNREAD, pack_status, settled
+from whatchanged.collectors.files.signature import NOWHERE, SETTLE_NS, mark_unread, pack_status, settled, unread
 from whatchanged.collectors.files.system import Tree, birth_time, open_in
 from whatchanged.collectors.outcome import Failure, Tally, reason_of
 from whatchanged.records.items import FileItem
@@ -60,6 +60,8 @@ class Candidate(msgspec.Struct, frozen=True):
     previous: bytes | None
     target: Target | None = None
     """Where a followed link leads."""
+    nowhere: bool = False
+    """A followed link that leads to nothing that is taken: it is looked at alone."""
 
 
 class _Stopped(Exception):
@@ -117,7 +119,7 @@ class Looker:
         except OSError as error:
             if error.errno in _VANISHED:
                 return GONE, None
-            return self._unread(path, candidate, reason_of(error))
+            return self._unread(folder_fd, path, candidate, reason_of(error))
 
     def _regular(
         self, folder_fd: int, path: bytes, candidate: Candidate
@@ -168,20 +170,42 @@ class Looker:
                 item = self._item(fd, path, status)
         finally:
             os.close(fd)
-        return self._result(candidate, item, pack_status(status), status, "")
+        signature = pack_status(status) + (NOWHERE if candidate.nowhere else b"")
+        return self._result(candidate, item, signature, status, "")
 
-    def _unread(self, path: bytes, candidate: Candidate, reason: str) -> tuple[Looked | Gone | None, Failure | None]:
+    def _unread(
+        self, folder_fd: int, path: bytes, candidate: Candidate, reason: str
+    ) -> tuple[Looked | Gone | None, Failure | None]:
         """An entry that could not be opened: new ones become items without a checksum, known ones stay as known."""
         failure = Failure(path, reason)
-        status = candidate.target.status if candidate.target is not None else candidate.status
-        signature = UNREAD + pack_status(candidate.status)
-        if candidate.target is not None:
-            signature += pack_status(status)
+        target = candidate.target
+        signature = pack_status(candidate.status)
+        if target is not None:
+            signature += pack_status(target.status)
+        signature = mark_unread(signature)
         known = candidate.previous
-        if known is not None and (not known.startswith(UNREAD) or known == signature):
+        if known is not None and (not unread(known) or known == signature):
             return None, failure
-        item = self._item(None, path, status)
-        return Looked(item, signature, candidate.rules), failure
+        return Looked(self._unopened(folder_fd, path, candidate), signature, candidate.rules), failure
+
+    def _unopened(self, folder_fd: int, path: bytes, candidate: Candidate) -> FileItem:
+        """Return what can be told of an entry that must not be opened for reading: all but its content."""
+        flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+        target = candidate.target
+        link, link_mode = None, None
+        try:
+            if target is None:
+                fd = os.open(candidate.name, flags, dir_fd=folder_fd)
+            else:
+                link, link_mode = os.readlink(candidate.name, dir_fd=folder_fd), candidate.status.st_mode
+                fd = self._tree.open(target.path, flags)
+        except OSError:
+            status = candidate.status if target is None else target.status
+            return self._item(None, path, status, link=link, link_mode=link_mode)
+        try:
+            return self._item(fd, path, os.fstat(fd), link=link, link_mode=link_mode)
+        finally:
+            os.close(fd)
 
     def _result(
         self, candidate: Candidate, item: FileItem, signature: bytes, status: os.stat_result, problem: str
@@ -189,8 +213,8 @@ class Looker:
         failure = Failure(item.path, problem) if problem else None
         known = candidate.previous
         if stat.S_ISREG(item.mode) and not item.sha256:
-            signature = UNREAD + signature
-            if known is not None and (not known.startswith(UNREAD) or known == signature):
+            signature = mark_unread(signature)
+            if known is not None and (not unread(known) or known == signature):
                 return None, failure
         else:
             signature = settled(signature, status, self._settle_ns)
@@ -271,7 +295,7 @@ class Looker:
         )
 
     def _acl(self, fd: int, status: os.stat_result) -> str:
-        # An O_PATH descriptor takes no fgetxattr; its entry in /proc leads to the very same inode.
+        # An O_PATH descriptor takes no fgetxattr (EBADF); its entry in /proc leads to the very same inode.
         place: int | bytes = fd if stat.S_ISREG(status.st_mode) else b"/proc/self/fd/%d" % fd
         access = _attribute(place, ACCESS)
         default = _attribute(place, DEFAULT) if stat.S_ISDIR(status.st_mode) else b""
@@ -283,7 +307,9 @@ class Looker:
 def _attribute(place: int | bytes, name: str) -> bytes:
     try:
         return os.getxattr(place, name)
-    except OSError:  # ENODATA: none; ENOTSUP: the file system knows none
+    except OSError as error:  # ENODATA: none; ENOTSUP: the file system knows none
+        if error.errno == errno.EBADF and isinstance(place, int):
+            return _attribute(b"/proc/self/fd/%d" % place, name)
         return b""
 
 

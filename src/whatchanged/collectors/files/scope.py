@@ -32,7 +32,10 @@ class FolderScope(Protocol):
 
     @property
     def links(self) -> str:
-        """What to do with symbolic links here: `Follow`, `Ignore` or `Manage`."""
+        """The most watchful thing to do with any symbolic link here: `Follow`, `Manage` or `Ignore`."""
+
+    def link_policy(self, name: bytes) -> str:
+        """Return what to do with the symbolic link `name`: `Follow`, `Manage` or `Ignore`."""
 
     def matching(self, name: bytes, *, folder: bool = False) -> Sequence[Rule]:
         """Return the rules that take the entry `name`, which is a folder or not."""

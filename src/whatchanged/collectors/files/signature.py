@@ -1,7 +1,8 @@
 """Signatures: a few bytes that move whenever the entry may have changed.
 
-Size, modification and change time, inode, device, mode and owner; of a followed link those of the link and of
-what it leads to. Equal signatures mean that nothing has to be read. They are opaque to the caller, who keeps them.
+Size, modification and change time, inode, mode and owner; of a followed link those of the link and of what it
+leads to. Not the device: its number may be another one after every start of the machine (device mapper, btrfs).
+Equal signatures mean that nothing has to be read. They are opaque to the caller, who keeps them.
 """
 
 from __future__ import annotations
@@ -10,32 +11,52 @@ import os
 import struct
 import time
 
-__all__ = ["SETTLE_NS", "UNREAD", "UNSETTLED", "pack_status", "settled"]
+__all__ = ["NOWHERE", "SETTLE_NS", "followed", "mark_unread", "pack_status", "settled", "unread"]
 
-UNSETTLED = b"~"
-"""Before a signature: the entry changed so shortly before the look that a later change may bear the same time."""
-UNREAD = b"?"
-"""Before a signature: the content could not be read."""
+_PACKED = struct.Struct("<qqqQIII")
+_pack = _PACKED.pack
+_MASK = (1 << 64) - 1
+_pack_masked = struct.Struct("<QQQQIII").pack
+
+# Marks stand behind a signature, so that its length tells whether there is one.
+_UNSETTLED = b"~"
+"""The entry changed so shortly before the look that a later change may bear the same time."""
+_UNREAD = b"?"
+"""The content could not be read."""
+
+NOWHERE = bytes(_PACKED.size)
+"""In place of the status of what a followed link leads to, when it leads nowhere."""
 
 SETTLE_NS = 20_000_000
 """Time stamps of files move in steps of the kernel's tick (up to 10 ms): a change within it may leave no trace."""
-
-_pack = struct.Struct("<qqqQQIII").pack
-_MASK = (1 << 64) - 1
-_pack_masked = struct.Struct("<QQQQQIII").pack
 
 
 def pack_status(status: os.stat_result) -> bytes:
     """Return the signature of one status."""
     size, modified, changed = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    rest = (status.st_ino, status.st_dev & _MASK, status.st_mode, status.st_uid, status.st_gid)
     try:
-        return _pack(size, modified, changed, *rest)
+        return _pack(size, modified, changed, status.st_ino, status.st_mode, status.st_uid, status.st_gid)
     except struct.error:  # a forged time beyond the year 2262
+        rest = (status.st_ino & _MASK, status.st_mode, status.st_uid, status.st_gid)
         return _pack_masked(size & _MASK, modified & _MASK, changed & _MASK, *rest)
 
 
 def settled(signature: bytes, status: os.stat_result, settle_ns: int = SETTLE_NS) -> bytes:
     """Return `signature`, marked if the entry changed within the last `settle_ns` (racy-git's problem)."""
     age = time.time_ns() - status.st_ctime_ns
-    return UNSETTLED + signature if 0 <= age < settle_ns else signature
+    return signature + _UNSETTLED if 0 <= age < settle_ns else signature
+
+
+def mark_unread(signature: bytes) -> bytes:
+    """Return `signature`, marked as that of an entry whose content could not be read."""
+    return signature + _UNREAD
+
+
+def unread(signature: bytes) -> bool:
+    """Whether the content was not read."""
+    return len(signature) % _PACKED.size == 1 and signature.endswith(_UNREAD)
+
+
+def followed(signature: bytes) -> bool:
+    """Whether it is that of a link which was looked at together with what it leads to (perhaps nowhere)."""
+    return len(signature) >= 2 * _PACKED.size

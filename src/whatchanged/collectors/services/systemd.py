@@ -11,8 +11,7 @@ Judgements, so that a poll of an idle machine is silent:
 - a loaded instance (`getty@tty1.service`) is an item when its template can be enabled; instances of others
   (`user@1000`, `systemd-fsck@…`, a socket's connections) come and go with their cause;
 - a oneshot that ends by itself is always `Stopped`: being started by a timer is no change;
-- reloading is `Running`; starting, stopping, and waiting for either are *unsettled* for a while: what comes of it is
-  the change. What lasts longer (a start that hangs) is the state;
+- reloading is `Running`; starting, stopping, and waiting for either are *unsettled*: what comes of it is the change;
 - while the machine itself starts or stops, nothing is said of its daemons: a reboot is no change of any of them.
 """
 
@@ -44,8 +43,6 @@ _STOPPING = "shutdown.target"
 _STARTED = "default.target"
 _BOOT_PATIENCE = 120.0
 """Seconds that a machine may take to start; then its daemons are looked at as they are."""
-_PATIENCE = 60.0
-"""Seconds that a service may take to start or stop until that is its state."""
 _TIMEOUT = 30
 _ATTEMPTS = 10
 _LARGEST = 64 * 1024 * 1024
@@ -145,7 +142,6 @@ class SystemdCollector:
         self._whole = False
         self._units: list[UnitFile] = []
         self._scripts: list[DaemonItem] = []
-        self._pending_since: dict[bytes, float] = {}
         self._starting_since: float | None = None
 
     def run(self) -> Snapshot[DaemonItem]:
@@ -165,7 +161,7 @@ class SystemdCollector:
         items, pending = (found.items, found.pending) if found is not None else ({}, set())
         tally.seen = tally.looked = len(items)
         sorted_items = tuple(items[name] for name in sorted(items))
-        return Snapshot(items=sorted_items, outcome=tally.outcome(), unsettled=self._unsettled(pending))
+        return Snapshot(items=sorted_items, outcome=tally.outcome(), unsettled=frozenset(pending))
 
     def _in_between(self, machine: MachineState) -> bool:
         if machine is MachineState.STOPPING:
@@ -175,11 +171,6 @@ class SystemdCollector:
             return False
         self._starting_since = self._starting_since or time.monotonic()
         return time.monotonic() - self._starting_since < _BOOT_PATIENCE
-
-    def _unsettled(self, pending: set[bytes]) -> frozenset[bytes]:
-        now = time.monotonic()
-        self._pending_since = {key: self._pending_since.get(key, now) for key in pending}
-        return frozenset(key for key, since in self._pending_since.items() if now - since < _PATIENCE)
 
     def _look(self, tally: Tally) -> _Found | None:
         """Return the daemons and which of them are pending, or None if the unit files moved while they were read.
