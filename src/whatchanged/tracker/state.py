@@ -52,7 +52,6 @@ CREATE TABLE health (subject TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWI
 _ITEM_TYPES: dict[Kind, Any] = {Kind.FILES: FileItem, Kind.SOFTWARE: SoftwareItem, Kind.DAEMONS: DaemonItem}
 _DECODERS = {kind: msgspec.msgpack.Decoder(item_type) for kind, item_type in _ITEM_TYPES.items()}
 _encode = msgspec.msgpack.Encoder().encode
-_FILES_IN = "FROM items WHERE kind = 'Files' AND container = ?"
 _NAMES_A_QUERY = 100
 _ROW_OVERHEAD = 160
 """Bytes a row of the outbox costs beside its record, roughly."""
@@ -172,26 +171,38 @@ class State:
         self._outbox_bytes: int = size + rows * _ROW_OVERHEAD
         self.epoch = self._meta("epoch")
         opened = int(self._meta("opened") or 0)
-        objection = self._objection(opened)
-        file = os.stat(self.path)
-        self._witness = Witness(epoch=self.epoch, opened=opened, device=file.st_dev, inode=file.st_ino)
+        objection = self._objection(opened, machine)
+        self._witness = Witness.of(self.path, epoch=self.epoch, opened=opened)
         with self.transaction(limited=False) as change:
             if objection:
                 self._begin_anew(change, objection, machine)
             opened += 1
             change.set_meta("opened", str(opened))
-            change.set_meta("machine", machine)
+            if machine:
+                change.set_meta("machine", machine)
         self._witness.opened = opened
         self._witness.sent = dict(self._sequences)
-        self._witness.save(self._witness_path, durable=True)
+        self._witness.save(self._witness_path)
 
-    def _objection(self, opened: int) -> str:
-        if not self.epoch:
-            return self.recreated or "the state database is new"
+    def _objection(self, opened: int, machine: str) -> str:
         witness = Witness.load(self._witness_path)
+        if not self.epoch:
+            if witness is not None and not self.recreated:
+                self.recreated = "the state database is missing"
+            return self.recreated or "the state database is new"
+        known_machine = self._meta("machine")
+        if machine and known_machine and machine != known_machine:
+            return "the state database is another machine's"
         if witness is None:
-            return "the state database came without its witness"
-        return witness.objection(epoch=self.epoch, opened=opened, file=os.stat(self.path), last=dict(self._sequences))
+            # A crash before the very first witness was written is no reason to begin anew: nothing was numbered yet.
+            return "the state database came without its witness" if self._sequences else ""
+        return witness.objection(
+            epoch=self.epoch,
+            opened=opened,
+            path=self.path,
+            last=dict(self._sequences),
+            before=self._meta("epoch_before"),
+        )
 
     def _begin_anew(self, change: Transaction, reason: str, machine: str) -> None:
         """Forget the state and begin a new epoch.
@@ -393,7 +404,7 @@ class State:
         with self.lock:
             if epoch == self.epoch and last > self._witness.sent.get(stream.value, 0):
                 self._witness.sent[stream.value] = last
-                self._witness.save(self._witness_path, durable=False)
+                self._witness.save(self._witness_path)
 
     def acknowledged(self, sent: Outbound) -> None:
         """Forget records that are safe with the forwarder."""
@@ -433,7 +444,7 @@ class State:
                 self._checksums.pop(kind, None)
             if change.reset_witness:
                 self._witness.epoch, self._witness.sent = self.epoch, {}
-                self._witness.save(self._witness_path, durable=True)
+                self._witness.save(self._witness_path)
         if change.added:
             with self.committed:
                 self.committed.notify_all()
@@ -469,6 +480,7 @@ class Transaction:
     def __init__(self, state: State, db: sqlite3.Connection, sequences: dict[str, int]) -> None:
         self._db = db
         self.sequences = sequences
+        self._sequences_before = dict(sequences)
         self.epoch = state.epoch
         self.added = 0
         self.freed = 0
@@ -489,6 +501,7 @@ class Transaction:
 
     def new_epoch(self) -> None:
         """Begin a new epoch: sequences start at 1 again."""
+        self.set_meta("epoch_before", self.epoch)
         self.epoch = new_epoch()
         self.sequences.clear()
         self.execute("DELETE FROM sequences")
@@ -533,7 +546,10 @@ class Transaction:
     def write(self) -> None:
         """Write what was gathered, and the sequences that this transaction reached."""
         self._write_gathered()
-        self._db.executemany("INSERT OR REPLACE INTO sequences VALUES (?, ?)", self.sequences.items())
+        moved = [(name, last) for name, last in self.sequences.items() if last != self._sequences_before.get(name)]
+        if moved or self.reset_witness:
+            reached = self.sequences.items() if self.reset_witness else moved
+            self._db.executemany("INSERT OR REPLACE INTO sequences VALUES (?, ?)", reached)
 
     def _write_gathered(self) -> None:
         if self._records:

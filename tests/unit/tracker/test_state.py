@@ -16,6 +16,7 @@ from whatchanged.records.items import Kind, SoftwareItem
 from whatchanged.records.keys import checksum, item_digest
 from whatchanged.records.streams import DataType
 from whatchanged.tracker.state import OutboxFull, State
+from whatchanged.tracker.witness import Witness
 
 STREAM = DataType.CONFIG_CHANGE_V2
 
@@ -204,8 +205,6 @@ def test_the_checksum_is_over_sorted_keys(tmp_path: Path) -> None:
 
 
 def test_health_says_a_thing_once(tmp_path: Path) -> None:
-    from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
-
     state = open_state(tmp_path)
 
     def record(detail: str) -> HealthRecord:
@@ -241,3 +240,92 @@ def test_a_database_that_cannot_be_opened_is_not_taken_for_damaged(tmp_path: Pat
     with pytest.raises(StateError):
         open_state(tmp_path)
     assert path.is_dir()
+
+
+def witness_of(folder: Path) -> Path:
+    return folder / "tracker" / "epoch.json"
+
+
+def test_another_number_of_the_same_device_is_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    witness = Witness.of(str(path), epoch="e", opened=1)
+    monkeypatch.setattr(os, "stat", lambda _: os.stat_result((0o600, witness.inode, 77, 1, 0, 0, 0, 0, 0, 0)))
+    assert witness.objection(epoch="e", opened=1, path=str(path), last={}) == ""
+
+
+def test_a_copy_on_the_same_inode_is_a_copy(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    witness = Witness.of(str(path), epoch="e", opened=1)
+    if not witness.born:
+        pytest.skip("the file system knows no birth times")
+    witness.born += 1
+    assert "copy" in witness.objection(epoch="e", opened=1, path=str(path), last={})
+
+
+def test_the_state_of_another_machine_begins_a_new_epoch(tmp_path: Path) -> None:
+    state = open_state(tmp_path)
+    put(state, 2)
+    epoch = state.epoch
+    state.close()
+    open_state(tmp_path, machine="").close()  # no /etc/machine-id yet: nobody can say
+    state = open_state(tmp_path)
+    assert state.epoch == epoch
+    state.close()
+    state = open_state(tmp_path, machine="m2")
+    assert state.epoch != epoch
+    assert sequences(state) == []
+    assert "NewEpoch" in reasons(state)
+    state.close()
+
+
+def test_a_crash_between_a_new_epoch_and_its_witness_is_no_new_life(tmp_path: Path) -> None:
+    state = open_state(tmp_path)
+    put(state)
+    assert state.outbound(STREAM, rows=1, size=1) is not None
+    before = witness_of(tmp_path).read_bytes()
+    with state.transaction() as change:
+        change.new_epoch()
+        change.save(SoftwareItem(name="a", version="1"), signature=b"", digest=b"d" * 16, rules="r")
+    epoch = state.epoch
+    state.close()
+    witness_of(tmp_path).write_bytes(before)
+    state = open_state(tmp_path)
+    assert state.epoch == epoch
+    assert state.inventory_count(Kind.SOFTWARE) == 1
+    state.close()
+
+
+def test_a_crash_before_the_first_witness_is_no_second_life(tmp_path: Path) -> None:
+    state = open_state(tmp_path)
+    epoch = state.epoch
+    state.close()
+    witness_of(tmp_path).unlink()
+    state = open_state(tmp_path)
+    assert (state.epoch, reasons(state)) == (epoch, [])
+    state.close()
+
+
+def test_a_database_that_was_taken_away_is_said(tmp_path: Path) -> None:
+    state = open_state(tmp_path)
+    put(state)
+    state.close()
+    shutil.rmtree(tmp_path / "tracker" / "db")
+    state = open_state(tmp_path)
+    assert reasons(state) == ["StateRecreated"]
+    state.close()
+
+
+def test_saying_nothing_new_writes_nothing(tmp_path: Path) -> None:
+    state = open_state(tmp_path)
+    record = HealthRecord(
+        component=Component.TRACKER, status=HealthStatus.OK, reason=HealthReason.COLLECTED, time_ns=1, detail="x"
+    )
+    state.report(record, subject="s")
+    log = tmp_path / "tracker" / "db" / "changetracking.db-wal"
+    size = log.stat().st_size
+    for _ in range(3):
+        state.report(record, subject="s")
+    assert log.stat().st_size == size
+    state.close()
