@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["paragraphs"]
+__all__ = ["Damaged", "paragraphs"]
 
 
-def paragraphs(raw: bytes, wanted: frozenset[bytes]) -> Iterator[dict[bytes, str]]:
+class Damaged(ValueError):
+    """The text is not what its writer wrote: a disk or a crash has changed it."""
+
+
+def paragraphs(raw: bytes, wanted: frozenset[bytes], *, strict: bool = False) -> Iterator[dict[bytes, str]]:
     """Yield the `wanted` fields (lower case) of each paragraph that has any field; the first of a twin counts.
 
-    Of a value over several lines the first line is kept: the fields wanted here have no more to say.
+    Of a value over several lines the first line is kept: the fields wanted here have no more to say. `strict`
+    raises Damaged where dpkg itself would refuse the text (lib/dpkg/parse.c); else such lines are left out.
     """
+    if strict and b"\0" in raw:
+        raise Damaged("it holds NUL bytes")
+    if strict and raw and not raw.endswith(b"\n"):
+        raise Damaged("it ends in the middle of a line")
     fields: dict[bytes, str] = {}
     any_field = False
     for line in raw.split(b"\n"):
@@ -27,6 +36,8 @@ def paragraphs(raw: bytes, wanted: frozenset[bytes]) -> Iterator[dict[bytes, str
             continue
         name, colon, value = line.partition(b":")
         if not colon:
+            if strict:
+                raise Damaged(f"a line without a field: {line[:80]!r}")
             continue
         any_field = True
         key = name.strip().lower()

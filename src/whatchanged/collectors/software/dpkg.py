@@ -29,7 +29,7 @@ import msgspec
 from whatchanged.collectors.files.links import Resolver
 from whatchanged.collectors.files.system import Tree
 from whatchanged.collectors.outcome import Failure, Snapshot, Tally, reason_of
-from whatchanged.collectors.software.deb822 import paragraphs
+from whatchanged.collectors.software.deb822 import Damaged, paragraphs
 from whatchanged.records.items import SoftwareItem
 
 __all__ = ["DpkgCollector", "Package", "judge", "packages"]
@@ -42,6 +42,7 @@ _ATTEMPTS = 5
 _WANTED = frozenset({b"package", b"version", b"architecture", b"status", b"maintainer", b"description"})
 _INSTALLED = frozenset({"installed", "triggers-awaited", "triggers-pending"})
 _BETWEEN = frozenset({"unpacked", "half-configured", "half-installed"})
+_VERSIONLESS = frozenset({"not-installed", "half-installed"})
 # struct flock of fcntl(2) on 64-bit Linux: type, whence, start, length, pid
 _FLOCK = struct.Struct("hhqqi4x")
 
@@ -71,9 +72,11 @@ class DpkgCollector:
                 folder = Resolver(tree, ()).canonical(_FOLDER)
                 if folder is not None:
                     found, locked = _read_database(tree, folder, tally)
-        except OSError as error:
+        except (OSError, Damaged) as error:
+            found, locked = {}, True
             tally.broken = True
-            tally.fail(Failure(_FOLDER, reason_of(error)), item=False)
+            reason = reason_of(error) if isinstance(error, OSError) else f"the package database is damaged: {error}"
+            tally.fail(Failure(_FOLDER, reason), item=False)
         items, unsettled = judge(found, tally, locked=locked)
         tally.seen = tally.looked = len(items)
         return Snapshot(items=items, outcome=tally.outcome(), unsettled=unsettled)
@@ -97,22 +100,32 @@ def judge(
     return tuple(items), frozenset(unsettled)
 
 
-def packages(raw: bytes, *, state: str = "") -> Iterable[Package]:
-    """Yield the packages of a status file; `state` is that of paragraphs without a Status."""
-    for fields in paragraphs(raw, _WANTED):
+def packages(raw: bytes, *, state: str = "", strict: bool = False) -> Iterable[Package]:
+    """Yield the packages of a status file; `state` is that of paragraphs without a Status.
+
+    `strict` raises Damaged for what dpkg would not accept: half a database must not look like half the packages.
+    """
+    for fields in paragraphs(raw, _WANTED, strict=strict):
         name = fields.get(b"package", "")
         words = fields.get(b"status", "").split()
+        if strict and not name:
+            raise Damaged("a package without a name")
         if not name or not (state or len(words) == 3):
             continue
-        item = SoftwareItem(
-            name=name,
-            version=fields.get(b"version", ""),
-            architecture=fields.get(b"architecture", ""),
-            source="dpkg",
-            publisher=fields.get(b"maintainer", ""),
-            description=fields.get(b"description", ""),
+        package = Package(
+            SoftwareItem(
+                name=name,
+                version=fields.get(b"version", ""),
+                architecture=fields.get(b"architecture", ""),
+                source="dpkg",
+                publisher=fields.get(b"maintainer", ""),
+                description=fields.get(b"description", ""),
+            ),
+            words[2] if len(words) == 3 else state,
         )
-        yield Package(item, words[2] if len(words) == 3 else state)
+        if strict and not package.item.version and package.state not in _VERSIONLESS:
+            raise Damaged(f"{name} is {package.state} in no version")
+        yield package
 
 
 def _read_database(tree: Tree, folder: bytes, tally: Tally) -> tuple[dict[bytes, Package], bool]:
@@ -143,8 +156,10 @@ def _read_once(tree: Tree, folder: bytes) -> dict[bytes, Package]:
     journal = [p for p in _entries(tree, folder + b"/updates") if p.rpartition(b"/")[2].isdigit()]
     parts += [(path, "") for path in journal[:_JOURNAL_LARGEST]]
     for path, state in parts:
-        for package in packages(_content(tree, path), state=state):
+        for package in packages(_content(tree, path), state=state, strict=not state):
             found[package.item.key()] = package
+    if not found and any(name.endswith(b".list") for name in _entries(tree, folder + b"/info")):
+        raise Damaged("it names no package, but lists of installed files are there")
     return found
 
 
