@@ -17,7 +17,6 @@ import pytest
 
 from whatchanged.collectors.files import FileCollector, FolderLook, Looked
 
-
 _PR_SET_DUMPABLE = 4
 
 

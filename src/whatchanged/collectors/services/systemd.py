@@ -164,7 +164,7 @@ class SystemdCollector:
         self._scripts = _scripts(tree, {unit.name for unit in self._units}, tally, units.stamp)
         # What changed just before it was read may change again within the same tick of the clock, unseen.
         newest = max((changed for _, changed, _ in units.stamp), default=0)
-        self._whole = tally.outcome().failures_total == 0 and not -SETTLE_NS < newest - begun
+        self._whole = tally.outcome().failures_total == 0 and not newest - begun > -SETTLE_NS
         self._stamp = units.stamp
 
     def _loaded(self, tally: Tally) -> list[Loaded]:
