@@ -87,10 +87,11 @@ class Witness(msgspec.Struct, kw_only=True):
 def _born(path: str) -> int:
     if sys.platform == "win32":
         return 0
-    # By name, through its folder: closing a descriptor of the database would drop SQLite's locks on it.
-    folder, name = os.path.split(path)
-    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return birth_time(descriptor, os.fsencode(name)) or 0
-    finally:
-        os.close(descriptor)
+    else:  # noqa: RET505 - mypy does not look at names of the other platform only in a branch
+        # By name, through its folder: closing a descriptor of the database would drop SQLite's locks on it.
+        folder, name = os.path.split(path)
+        descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return birth_time(descriptor, os.fsencode(name)) or 0
+        finally:
+            os.close(descriptor)

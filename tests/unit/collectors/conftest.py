@@ -6,11 +6,40 @@ import sys
 
 assert sys.platform != "win32"
 
-from collections.abc import Callable, Mapping
+import contextlib
+import ctypes
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from whatchanged.collectors.files import FileCollector, FolderLook, Looked
+
+_PR_SET_DUMPABLE = 4
+
+
+@contextlib.contextmanager
+def without_rights() -> Iterator[None]:
+    """Be an account without any right for a while; root only."""
+    os.seteuid(65534)
+    # The change of account hides /proc/self/fd from this process (prctl(2), PR_SET_DUMPABLE), unlike a real login.
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every account can come to."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to give it up")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
 class FixedRule:

@@ -102,6 +102,55 @@ def test_no_dpkg_and_distroless(tmp_path: Path) -> None:
     assert [i.name for i in look(os.fsencode(tmp_path)).items] == ["base-files"]
 
 
+DAMAGED = {
+    "zeros after a crash": b"\0" * 4096,
+    "zeros in the middle": (paragraph("a", "installed") + "\n").encode() + b"\0" * 512 + b"\n",
+    "cut in a value": paragraph("a", "installed").encode()[:-3],
+    "cut behind a line": b"Package: a\nStatus: install ok installed\n",
+    "a line of nobody": (paragraph("a", "installed") + "\n\xff\xfe\n").encode("latin-1"),
+    "a nameless package": paragraph("a", "installed").replace("Package: a\n", "").encode(),
+}
+
+
+@pytest.mark.parametrize("status", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_database_says_nothing_about_packages(tmp_path: Path, status: bytes) -> None:
+    folder = database(tmp_path)
+    (folder / "status").write_bytes(status)
+    assert look(os.fsencode(tmp_path)).outcome.status is RunStatus.FAILED
+
+
+@pytest.mark.parametrize("emptied", [True, False], ids=["empty", "gone"])
+def test_a_database_that_lost_its_packages_is_damaged(tmp_path: Path, emptied: bool) -> None:
+    folder = database(tmp_path)
+    assert look(os.fsencode(tmp_path)).outcome.status is RunStatus.OK  # a machine before its first one
+    (folder / "info").mkdir()
+    (folder / "info" / "dpkg.list").touch()
+    (folder / "status").write_bytes(b"") if emptied else (folder / "status").unlink()
+    assert look(os.fsencode(tmp_path)).outcome.status is RunStatus.FAILED
+
+
+def test_hold_multi_arch_and_reinstallation(tmp_path: Path) -> None:
+    database(
+        tmp_path,
+        paragraph("held", "installed").replace("install ok", "hold ok"),
+        paragraph("lib", "installed").replace("Architecture: all", "Architecture: amd64"),
+        paragraph("lib", "installed").replace("Architecture: all", "Architecture: i386"),
+        paragraph("going", "installed").replace("install ok", "deinstall ok"),
+        paragraph("broken", "half-installed").replace("install ok", "install reinstreq"),
+        paragraph("gone", "config-files").replace("install ok", "deinstall ok"),
+        "Package: never\nStatus: unknown ok not-installed\n",
+    )
+    snapshot = look(os.fsencode(tmp_path))
+    assert [(i.name, i.architecture) for i in snapshot.items] == [
+        ("broken", "all"),
+        ("going", "all"),
+        ("held", "all"),
+        ("lib", "amd64"),
+        ("lib", "i386"),
+    ]
+    assert [f.path for f in snapshot.outcome.failures] == [b"broken"]
+
+
 @given(st.binary(max_size=400))
 def test_any_bytes_are_survived(raw: bytes) -> None:
     list(packages(raw + b"\nPackage: x\nStatus: install ok installed\n" + raw, state="installed"))

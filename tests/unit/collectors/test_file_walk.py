@@ -4,23 +4,20 @@ import sys
 
 assert sys.platform != "win32"
 
-import contextlib
 import hashlib
 import os
 import shutil
 import socket
 import stat
 import subprocess
-import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from unit.collectors.conftest import Machine
+from unit.collectors.conftest import Machine, without_rights
 from whatchanged.collectors import Failure, RunStatus
 from whatchanged.collectors.files import Looked, Missing, Unmatched, look
 
@@ -326,22 +323,9 @@ def test_no_size_makes_a_signature_that_of_an_unread_file(machine: Any, fixed_sc
 
 
 @pytest.fixture
-def stranger() -> Iterator[Machine]:
-    """A machine that is looked at by an account without any right."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to give it up")
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        os.chmod(folder, 0o755)
-        yield Machine(os.fsencode(folder))
-
-
-@contextlib.contextmanager
-def without_rights() -> Iterator[None]:
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
+def stranger(open_folder: Path) -> Machine:
+    """A machine that an account without any right can come to."""
+    return Machine(os.fsencode(open_folder))
 
 
 def test_of_an_unreadable_file_all_but_the_content_is_told(stranger: Machine, fixed_scope: Any) -> None:

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whatchanged.collectors import RunStatus
+from unit.collectors.conftest import without_rights
+from whatchanged.collectors import RunStatus, Snapshot
 from whatchanged.collectors.services import SystemdCollector
 from whatchanged.collectors.services.systemd import MachineState, machine_state, parse_show
 from whatchanged.collectors.services.unit_file import parse_unit
+from whatchanged.records.items import DaemonItem
 
 LIB = "usr/lib/systemd/system"
 ETC = "etc/systemd/system"
@@ -99,6 +101,83 @@ def test_facts_scripts_and_changes(image: Path) -> None:
     again = {i.name: i for i in collector.run().items}
     assert again["plain.service"].account == "other"
     assert again["on.service"].description == "edited"
+
+
+def test_an_edit_that_keeps_its_time_is_seen(image: Path) -> None:
+    path = image / LIB / "plain.service"
+    collector = SystemdCollector(os.fsencode(image))
+    collector.run()
+    before = path.stat()
+    path.write_text("[Service]\nUser=eve\n")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert {i.name: i for i in collector.run().items}["plain.service"].account == "eve"
+
+
+def test_two_edits_within_a_tick_are_both_seen(image: Path) -> None:
+    path = image / LIB / "plain.service"
+    collector = SystemdCollector(os.fsencode(image))
+    for number in range(50):
+        path.write_text(f"[Service]\nUser=user{number}\n")
+        assert {i.name: i for i in collector.run().items}["plain.service"].account == f"user{number}"
+
+
+def test_a_link_whose_target_appears_is_read_then(image: Path) -> None:
+    link(image, f"{ETC}/late.service", "/opt/late.service")
+    collector = SystemdCollector(os.fsencode(image))
+    assert {i.name: i for i in collector.run().items}["late.service"].runlevels == "bad"
+    unit(image, "opt/late.service", "[Unit]\nDescription=late\n")
+    assert {i.name: i for i in collector.run().items}["late.service"].description == "late"
+
+
+def test_drop_ins_of_name_prefixes_apply(image: Path) -> None:
+    unit(image, f"{LIB}/a-b-c.service")
+    unit(image, f"{LIB}/a-.service.d/10.conf", "[Service]\nUser=a\n")
+    unit(image, f"{LIB}/a-b-.service.d/20.conf", "[Service]\nUser=ab\n")
+    items = {i.name: i for i in SystemdCollector(os.fsencode(image)).run().items}
+    assert items["a-b-c.service"].account == "ab"
+    unit(image, f"{LIB}/a-b-c.service.d/20.conf", "[Unit]\nDescription=the longest name wins\n")
+    items = {i.name: i for i in SystemdCollector(os.fsencode(image)).run().items}
+    assert (items["a-b-c.service"].account, items["a-b-c.service"].description) == ("a", "the longest name wins")
+
+
+def test_a_generated_unit_of_a_script_is_the_same_loaded_or_not(image: Path) -> None:
+    unit(
+        image,
+        "run/systemd/generator.late/old.service",
+        "[Unit]\nSourcePath=/etc/init.d/old\nDescription=LSB: old\n[Service]\nExecStart=/etc/init.d/old start\n",
+    )
+    (old,) = (i for i in SystemdCollector(os.fsencode(image)).run().items if i.name == "old.service")
+    assert (old.path, old.controller, old.runlevels) == ("/etc/init.d/old", "init", "generated")
+
+
+@pytest.fixture
+def closed_image(image: Path, open_folder: Path) -> Path:
+    """The image where an account without rights can come to it."""
+    copy = open_folder / "image"
+    shutil.copytree(image, copy, symlinks=True)
+    copy.chmod(0o755)
+    return copy
+
+
+def unprivileged(root: Path) -> Snapshot[DaemonItem]:
+    with without_rights():
+        return SystemdCollector(os.fsencode(root)).run()
+
+
+def test_a_unit_that_cannot_be_read_is_not_gone(closed_image: Path) -> None:
+    (closed_image / LIB / "plain.service").chmod(0o600)
+    snapshot = unprivileged(closed_image)
+    assert snapshot.unsettled == {b"plain.service"}
+    assert snapshot.outcome.status is RunStatus.PARTIAL
+
+
+def test_a_closed_folder_beside_the_units_hides_no_unit(closed_image: Path) -> None:
+    before = {item.name for item in unprivileged(closed_image).items}
+    (closed_image / LIB / "aaa.target.wants").mkdir(mode=0o700)
+    (closed_image / LIB / "plain.service.d").mkdir(mode=0o700)
+    snapshot = unprivileged(closed_image)
+    assert {item.name for item in snapshot.items} == before
+    assert snapshot.outcome.denied
 
 
 def test_show_output_becomes_states() -> None:

@@ -30,9 +30,18 @@ from enum import Enum
 import msgspec
 
 from whatchanged.collectors.files.links import Resolver
+from whatchanged.collectors.files.signature import SETTLE_NS
 from whatchanged.collectors.files.system import Tree
 from whatchanged.collectors.outcome import Failure, Snapshot, Tally, reason_of
-from whatchanged.collectors.services.unit_tree import ABSENT, UnitFile, UnitTree, is_service_name, template_of
+from whatchanged.collectors.services.unit_tree import (
+    ABSENT,
+    Stamp,
+    UnitFile,
+    UnitTree,
+    is_service_name,
+    stamp_of,
+    template_of,
+)
 from whatchanged.records.items import DaemonItem
 
 __all__ = ["Loaded", "MachineState", "SystemdCollector", "machine_state", "parse_show", "sysv_enablement"]
@@ -138,9 +147,10 @@ class SystemdCollector:
 
     def __init__(self, root: bytes = b"/") -> None:
         self._root = root
-        self._stamp: list[tuple[bytes, int, int]] = []
+        self._stamp: list[Stamp] = []
         self._whole = False
         self._units: list[UnitFile] = []
+        self._unreadable: set[bytes] = set()
         self._scripts: list[DaemonItem] = []
         self._starting_since: float | None = None
 
@@ -185,7 +195,8 @@ class SystemdCollector:
                 if loaded and self._stamp != _restamp(tree, self._stamp):
                     return None
             services = [unit for unit in loaded if unit.name.endswith(".service")]
-            return _Found(*_join(self._units, self._scripts, services), machine_state(loaded))
+            items, pending = _join(self._units, self._scripts, services)
+            return _Found(items, pending | self._unreadable, machine_state(loaded))
         except OSError as error:
             tally.broken = True
             tally.fail(Failure(self._root, reason_of(error)), item=False)
@@ -196,10 +207,14 @@ class SystemdCollector:
         # moves no folder, so everything that was read is asked for its time.
         if self._whole and self._stamp == _restamp(tree, self._stamp):
             return
+        begun = time.time_ns()
         units = UnitTree(tree, tally)
         self._units = units.units()
+        self._unreadable = units.unreadable
         self._scripts = _scripts(tree, {unit.name for unit in self._units}, tally, units.stamp)
-        self._whole = tally.outcome().failures_total == 0
+        # What changed just before it was read may change again within the same tick of the clock, unseen.
+        newest = max((changed for _, changed, _ in units.stamp), default=0)
+        self._whole = tally.outcome().failures_total == 0 and not newest - begun > -SETTLE_NS
         self._stamp = units.stamp
 
     def _loaded(self, tally: Tally) -> list[Loaded]:
@@ -225,7 +240,10 @@ class SystemdCollector:
             tally.broken = True
             reason = done.stderr.decode(errors="replace").strip()[:500]
             raise OSError(5, f"systemctl show: {reason}")
-        return list(parse_show(done.stdout))
+        loaded = list(parse_show(done.stdout))
+        if not loaded:
+            raise OSError(5, "systemctl show named no service")
+        return loaded
 
 
 def _join(
@@ -238,10 +256,11 @@ def _join(
     for unit in units:
         if unit.state == "transient":
             continue
-        if unit.state == "generated" and (service := running.get(unit.name)) is not None and service.source:
-            items[unit.name] = _generated(unit, service)
-            continue
-        items[unit.name] = _item(unit, unit.name, running.get(unit.name))
+        service = running.get(unit.name)
+        if unit.text.source_path.startswith("/etc/init.d/"):
+            items[unit.name] = _script(unit, service)
+        else:
+            items[unit.name] = _item(unit, unit.name, service)
     for script in scripts:
         items.setdefault(script.name, script)
     for name, service in running.items():
@@ -271,22 +290,14 @@ def _item(unit: UnitFile, name: str, service: Loaded | None) -> DaemonItem:
     )
 
 
-def _generated(unit: UnitFile, service: Loaded) -> DaemonItem:
-    """A unit that a generator made of something else: of a SysV script, that is what the daemon is."""
-    sysv = service.source.startswith("/etc/init.d/")
-    return DaemonItem(
-        name=unit.name,
-        display_name=unit.text.description or unit.name,
-        description=unit.text.description,
-        state=service.state(),
-        path=service.source if sysv else unit.path,
-        account=unit.text.user or "root",
-        controller="init" if sysv else "systemd",
-        runlevels="generated",
+def _script(unit: UnitFile, service: Loaded | None) -> DaemonItem:
+    """A unit that a generator made of a SysV script: the script is what the daemon is."""
+    return msgspec.structs.replace(
+        _item(unit, unit.name, service), path=os.path.normpath(unit.text.source_path), controller="init"
     )
 
 
-def _scripts(tree: Tree, units: set[str], tally: Tally, stamp: list[tuple[bytes, int, int]]) -> list[DaemonItem]:
+def _scripts(tree: Tree, units: set[str], tally: Tally, stamp: list[Stamp]) -> list[DaemonItem]:
     """Return the SysV scripts that no unit stands for."""
     try:
         names = _folder(tree, b"/etc/init.d", stamp)
@@ -325,7 +336,7 @@ def sysv_enablement(name: bytes, links: dict[str, set[bytes]]) -> str:
     return "disabled"
 
 
-def _folder(tree: Tree, path: bytes, stamp: list[tuple[bytes, int, int]]) -> set[bytes]:
+def _folder(tree: Tree, path: bytes, stamp: list[Stamp]) -> set[bytes]:
     real = Resolver(tree, ()).canonical(path)
     if real is None:
         stamp.append((path, *ABSENT))
@@ -333,21 +344,17 @@ def _folder(tree: Tree, path: bytes, stamp: list[tuple[bytes, int, int]]) -> set
     fd = tree.open_folder(real)
     try:
         status = os.fstat(fd)
-        stamp.append((real, status.st_mtime_ns, status.st_ino))
+        stamp.append(stamp_of(real, status))
         return {os.fsencode(name) for name in os.listdir(fd)}
     finally:
         os.close(fd)
 
 
-def _restamp(tree: Tree, stamp: list[tuple[bytes, int, int]]) -> list[tuple[bytes, int, int]]:
+def _restamp(tree: Tree, stamp: list[Stamp]) -> list[Stamp]:
     now = []
     for path, _, _ in stamp:
         try:
-            status = os.stat(tree.outside(path))
-        except FileNotFoundError:
-            now.append((path, *ABSENT))
+            now.append(stamp_of(path, os.stat(tree.outside(path))))
         except OSError:
-            return []
-        else:
-            now.append((path, status.st_mtime_ns, status.st_ino))
+            now.append((path, *ABSENT))
     return now

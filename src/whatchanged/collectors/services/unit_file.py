@@ -23,6 +23,8 @@ class UnitText(msgspec.Struct):
     """WantedBy=, RequiredBy= and UpheldBy= together: any makes a unit one that can be enabled."""
     also: list[str] = msgspec.field(default_factory=list)
     default_instance: str = ""
+    source_path: str = ""
+    """SourcePath=: what a generator made the unit of."""
 
 
 def truth(value: str) -> bool:
@@ -68,6 +70,8 @@ def _apply(unit: UnitText, section: str, key: str, value: str) -> None:
     match section, key:
         case "Unit", "Description":
             unit.description = value
+        case "Unit", "SourcePath":
+            unit.source_path = value
         case "Service", "User":
             unit.user = value
         case "Service", "Type":

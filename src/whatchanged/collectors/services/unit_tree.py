@@ -22,7 +22,7 @@ from whatchanged.collectors.files.system import Tree
 from whatchanged.collectors.outcome import Failure, Tally, reason_of
 from whatchanged.collectors.services.unit_file import UnitText, parse_unit
 
-__all__ = ["ABSENT", "SEARCH_PATH", "UnitFile", "UnitTree", "is_service_name", "template_of"]
+__all__ = ["ABSENT", "SEARCH_PATH", "Stamp", "UnitFile", "UnitTree", "is_service_name", "stamp_of", "template_of"]
 
 _CONFIG = b"/etc/systemd/system"
 _RUNTIME = b"/run/systemd/"
@@ -43,8 +43,10 @@ SEARCH_PATH = (
 )
 _GENERATED = (b"/run/systemd/generator", b"/run/systemd/generator.early", b"/run/systemd/generator.late")
 _TRANSIENT = b"/run/systemd/transient"
+Stamp = tuple[bytes, int, int]
+"""Path, change time and inode of something that was read: what moves when it changes, whatever else is forged."""
 ABSENT = (0, 0)
-"""The time and inode of a folder that is not there: it may come."""
+"""The time and inode of what is not there: it may come."""
 _NAME = re.compile(rb"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\@-]*)?\.service\Z")
 _LARGEST = 1024 * 1024
 _MAX_NAME = 255
@@ -76,6 +78,11 @@ class _Found(msgspec.Struct):
     text: UnitText
 
 
+def stamp_of(path: bytes, status: os.stat_result) -> Stamp:
+    """Return the stamp of `path`."""
+    return path, status.st_ctime_ns, status.st_ino
+
+
 def is_service_name(name: bytes) -> bool:
     """Say whether systemd would take `name` for that of a service unit."""
     return len(name) <= _MAX_NAME and _NAME.match(name) is not None
@@ -95,10 +102,13 @@ class UnitTree:
         self._tally = tally
         self._resolver = Resolver(tree, ())
         self._folders: dict[bytes, dict[bytes, _Entry]] = {}
+        self._real: set[bytes] = set()
         self._wants: dict[bytes, set[bytes]] = {}
         self._drop_ins: dict[bytes, list[bytes]] = {}
-        self.stamp: list[tuple[bytes, int, int]] = []
-        """What moves when a folder of units changes: (path, time, inode)."""
+        self.stamp: list[Stamp] = []
+        """Everything that was read."""
+        self.unreadable: set[bytes] = set()
+        """Names of units that are there, but could not be read."""
         for folder in SEARCH_PATH:
             self._read_folder(folder)
 
@@ -116,12 +126,17 @@ class UnitTree:
     # Reading
 
     def _read_folder(self, folder: bytes) -> None:
-        real = self._resolver.canonical(folder)
+        try:
+            real = self._resolver.canonical(folder)
+        except OSError as error:
+            self._tally.deny(folder, reason_of(error))
+            return
         if real is None:
             self.stamp.append((folder, *ABSENT))
             return
-        if real in {self._resolver.canonical(other) for other in self._folders}:
+        if real in self._real:  # /lib is a link to /usr/lib
             return
+        self._real.add(real)
         entries: dict[bytes, _Entry] = {}
         wants: set[bytes] = set()
         try:
@@ -129,9 +144,9 @@ class UnitTree:
                 path = folder + b"/" + name
                 if stat.S_ISDIR(mode):
                     if name.endswith((b".wants", b".requires", b".upholds")):
-                        wants.update(n for n, m in self._list(real + b"/" + name) if stat.S_ISLNK(m))
+                        wants.update(n for n, m in self._list_inner(real + b"/" + name) if stat.S_ISLNK(m))
                     elif name.endswith(b".service.d") or name == b"service.d":
-                        found = (n for n, _ in self._list(real + b"/" + name) if n.endswith(b".conf"))
+                        found = (n for n, _ in self._list_inner(real + b"/" + name) if n.endswith(b".conf"))
                         self._drop_ins.setdefault(name, []).extend(path + b"/" + n for n in found)
                 elif stat.S_ISLNK(mode) and is_service_name(name):
                     entries[name] = _Entry(path, self._tree.status_and_link(real + b"/" + name)[1])
@@ -148,11 +163,21 @@ class UnitTree:
         fd = self._tree.open_folder(folder)
         try:
             status = os.fstat(fd)
-            self.stamp.append((folder, status.st_mtime_ns, status.st_ino))
+            self.stamp.append(stamp_of(folder, status))
             with os.scandir(fd) as found:
                 return [(os.fsencode(e.name), e.stat(follow_symlinks=False).st_mode) for e in found]
         finally:
             os.close(fd)
+
+    def _list_inner(self, folder: bytes) -> list[tuple[bytes, int]]:
+        """List a folder beside the units; if that fails, the units are still there."""
+        try:
+            return self._list(folder)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            self._tally.deny(folder, reason_of(error))
+            return []
 
     def _first(self, name: bytes) -> _Entry:
         return next(entries[name] for entries in self._folders.values() if name in entries)
@@ -161,9 +186,10 @@ class UnitTree:
         """Return the text of a unit file; None if it is masked (empty, or a device such as /dev/null)."""
         target = self._resolver.resolve(b"/", path)
         if target is None:
+            self.stamp.append((path, *ABSENT))
             raise FileNotFoundError(2, "no such unit file", path)
         status = target.status
-        self.stamp.append((target.path, status.st_mtime_ns, status.st_ino))
+        self.stamp.append(stamp_of(target.path, status))
         if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
             return None
         with os.fdopen(self._tree.open_file(target.path), "rb") as file:
@@ -207,6 +233,7 @@ class UnitTree:
             return _Found(name, path, "bad", UnitText())
         except OSError as error:
             self._tally.fail(Failure(path, reason_of(error)))
+            self.unreadable.add(asked)
             return None
         if raw is None:
             return _Found(name, path, "masked", UnitText())
@@ -215,10 +242,8 @@ class UnitTree:
     def _extra(self, name: bytes) -> list[bytes]:
         """Return the texts of the drop-ins, by file name; a folder earlier in the search path wins."""
         chosen: dict[bytes, bytes] = {}
-        stems = [name + b".d", b"service.d"]
-        if (template := template_of(name)) is not None:
-            stems.insert(1, template + b".d")
-        for stem in stems:
+        names = [name] if (template := template_of(name)) is None else [name, template]
+        for stem in (*(stem for one in names for stem in _drop_in_folders(one)), b"service.d"):
             for path in self._drop_ins.get(stem, ()):
                 chosen.setdefault(path.rpartition(b"/")[2], path)
         texts = []
@@ -299,3 +324,10 @@ class UnitTree:
         if name.endswith(b"@.service") and text.default_instance:
             names.add(name.replace(b"@.", b"@" + text.default_instance.encode() + b"."))
         return names
+
+
+def _drop_in_folders(name: bytes) -> list[bytes]:
+    """Return the drop-in folders of a unit: of `a-b.service` those of `a-b.service` and of `a-.service`."""
+    stem = name.removesuffix(b".service")
+    cuts = [at + 1 for at in range(len(stem) - 1) if stem[at : at + 1] == b"-"]
+    return [name + b".d", *(stem[:cut] + b".service.d" for cut in reversed(cuts))]

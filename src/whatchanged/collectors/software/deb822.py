@@ -7,14 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from whatchanged.collectors.software.package_facts import PackageDatabaseError
+
 __all__ = ["paragraphs"]
 
 
-def paragraphs(raw: bytes, wanted: frozenset[bytes]) -> Iterator[dict[bytes, str]]:
+def paragraphs(raw: bytes, wanted: frozenset[bytes], *, strict: bool = False) -> Iterator[dict[bytes, str]]:
     """Yield the `wanted` fields (lower case) of each paragraph that has any field; the first of a twin counts.
 
-    Of a value over several lines the first line is kept: the fields wanted here have no more to say.
+    Of a value over several lines the first line is kept: the fields wanted here have no more to say. `strict`
+    raises PackageDatabaseError where dpkg itself would refuse the text (lib/dpkg/parse.c); else such lines are
+    left out.
     """
+    if strict and b"\0" in raw:
+        raise PackageDatabaseError("it holds NUL bytes")
+    if strict and raw and not raw.endswith(b"\n"):
+        raise PackageDatabaseError("it ends in the middle of a line")
     fields: dict[bytes, str] = {}
     any_field = False
     for line in raw.split(b"\n"):
@@ -27,6 +35,8 @@ def paragraphs(raw: bytes, wanted: frozenset[bytes]) -> Iterator[dict[bytes, str
             continue
         name, colon, value = line.partition(b":")
         if not colon:
+            if strict:
+                raise PackageDatabaseError(f"a line without a field: {line[:80]!r}")
             continue
         any_field = True
         key = name.strip().lower()

@@ -29,7 +29,7 @@ import msgspec
 from whatchanged.collectors.software.deb822 import paragraphs
 from whatchanged.collectors.software.locks import is_write_locked
 from whatchanged.collectors.software.os_release import Distribution
-from whatchanged.collectors.software.package_facts import METADATA_NAMES, whole_number
+from whatchanged.collectors.software.package_facts import METADATA_NAMES, PackageDatabaseError, whole_number
 from whatchanged.collectors.software.package_system import Look, Root, Stamp
 from whatchanged.collectors.software.purl import distribution_purl
 from whatchanged.records.items import SoftwareItem
@@ -57,6 +57,7 @@ _WANTED = frozenset(
 )
 _INSTALLED = frozenset({"installed", "triggers-awaited", "triggers-pending"})
 _BETWEEN = frozenset({"unpacked", "half-configured", "half-installed"})
+_VERSIONLESS = frozenset({"not-installed", "half-installed"})
 
 
 class Package(msgspec.Struct, frozen=True):
@@ -83,7 +84,7 @@ class Dpkg:
         self._owned: tuple[Stamp, frozenset[bytes]] | None = None
 
     def look(self, root: Root, owned: frozenset[bytes]) -> Look:
-        """Return the installed packages. Raises OSError."""
+        """Return the installed packages. Raises OSError, PackageDatabaseError."""
         folder = root.folder(_FOLDER)
         if folder is None:
             return Look()
@@ -113,11 +114,17 @@ class Dpkg:
         return self._owned[1]
 
 
-def packages(raw: bytes, *, state: str = "") -> Iterable[Package]:
-    """Yield the packages of a status file; `state` is that of paragraphs without a Status. Pure."""
-    for fields in paragraphs(raw, _WANTED):
+def packages(raw: bytes, *, state: str = "", strict: bool = False) -> Iterable[Package]:
+    """Yield the packages of a status file; `state` is that of paragraphs without a Status. Pure.
+
+    `strict` raises PackageDatabaseError for what dpkg would not accept: half a database must not look like half the
+    packages.
+    """
+    for fields in paragraphs(raw, _WANTED, strict=strict):
         name = fields.get(b"package", "")
         words = fields.get(b"status", "").split()
+        if strict and not name:
+            raise PackageDatabaseError("a package without a name")
         if not name or not (state or len(words) == 3):
             continue
         kibibytes = whole_number(fields.get(b"installed-size", ""))  # deb-control(5)
@@ -130,7 +137,10 @@ def packages(raw: bytes, *, state: str = "") -> Iterable[Package]:
             description=fields.get(b"description", ""),
             size=None if kibibytes is None or kibibytes >= 2**53 else kibibytes * 1024,
         )
-        yield Package(item, words[2] if len(words) == 3 else state, fields.get(b"multi-arch", "") == "same")
+        found = Package(item, words[2] if len(words) == 3 else state, fields.get(b"multi-arch", "") == "same")
+        if strict and not item.version and found.state not in _VERSIONLESS:
+            raise PackageDatabaseError(f"{name} is {found.state} in no version")
+        yield found
 
 
 def _judge(found: dict[bytes, Package], root: Root, *, locked: bool) -> tuple[list[Package], frozenset[bytes]]:
@@ -208,8 +218,10 @@ def _read_once(root: Root, folder: bytes) -> dict[bytes, Package]:
     journal = [name for name in root.entries(folder + b"/updates") if name.isdigit()]
     parts += [(folder + b"/updates/" + name, "") for name in journal[:_JOURNAL_LARGEST]]
     for path, state in parts:
-        for package in packages(root.content(path, _LARGEST), state=state):
+        for package in packages(root.content(path, _LARGEST), state=state, strict=not state):
             found[package.item.key()] = package
+    if not found and any(name.endswith(b".list") for name in root.entries(folder + b"/info")):
+        raise PackageDatabaseError("it names no package, but lists of installed files are there")
     return found
 
 
