@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -23,7 +24,9 @@ SUMMARY = "Run the forwarder: unprivileged, passes records on to the server"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_settings(parser, ("store_quota", "proxy", "foreign_uids", "tracker_uid", "main_instance", "instance"))
+    add_settings(
+        parser, ("store_quota", "proxy", "foreign_uids", "tracker_uid", "main_instance", "instance", "computer")
+    )
     # For `up`, whose server may listen on another port than last time.
     parser.add_argument("--moved-to", metavar="URL", help=argparse.SUPPRESS)
     parser.add_argument("--moved-machine", metavar="ID", help=argparse.SUPPRESS)
@@ -55,6 +58,7 @@ def forwarder_settings(values: Values) -> ForwarderSettings:
     return ForwarderSettings(
         data=values.data,
         tracker_uid=tracker_uid,
+        computer=values["computer"] or socket.gethostname(),
         instance=values["instance"],
         main_instance=values["main_instance"],
         foreign_uids=values["foreign_uids"],

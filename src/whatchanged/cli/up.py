@@ -178,11 +178,11 @@ class _Start:
         return ["--moved-to", server.url, "--moved-machine", identity.machine_id]
 
     def _start_agents(self, moved: list[str]) -> None:
-        self._supervisor.start(Child("forwarder", ["forwarder", *self._common(), *moved], self._account))
+        named = ["--computer", self._values["computer"]] if self._values["computer"] else []
+        self._supervisor.start(Child("forwarder", ["forwarder", *self._common(), *named, *moved], self._account))
         uid = self._account.uid if self._account else _own_uid()
         arguments = ["tracker", *self._common(), "--root", self._values["root"], "--policy", self._values["policy"]]
-        if self._values["computer"]:
-            arguments += ["--computer", self._values["computer"]]
+        arguments += named
         if uid:
             arguments += ["--forwarder-uid", str(uid)]
         self._supervisor.start(Child("tracker", arguments))

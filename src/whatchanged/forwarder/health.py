@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 
 from whatchanged.errors import StateError, StorageFull
 from whatchanged.forwarder.store import Store
@@ -19,10 +18,11 @@ _log = logging.getLogger(__name__)
 
 
 class Health:
-    """Writes health rows into the store."""
+    """Writes health rows of `computer` into the store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, computer: str) -> None:
         self._store = store
+        self._computer = computer
 
     def note(
         self,
@@ -51,7 +51,7 @@ class Health:
             last_sequence=last,
             lost_records=lost,
         )
-        row = {**record.columns(), "Computer": socket.gethostname()}
+        row = {**record.columns(), "Computer": self._computer}
 
         def make(own_epoch: str, sequence: int) -> bytes:
             return pack_record({**row, **Position(DataType.TRACKING_HEALTH, own_epoch, sequence).carrier()})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import socket
-import uuid
 from typing import Any
 
 from whatchanged import __version__
@@ -16,20 +15,14 @@ from whatchanged.wire.forward import pack_record
 
 __all__ = ["beat", "machine_facts", "vm_uuid"]
 
-_NAMESPACE = uuid.UUID("6f3d2ad1-52f0-4a37-9d7a-0c2f8c0b7a52")
-
 
 def vm_uuid() -> str:
-    """Return the hardware's UUID, or one made from the machine id (machine-id(5) asks not to show it as it is)."""
-    for path, derive in (("/sys/class/dmi/id/product_uuid", False), ("/etc/machine-id", True)):
-        try:
-            with open(path, encoding="ascii", errors="replace") as stream:
-                text = stream.read(100).strip()
-        except OSError:
-            continue  # product_uuid is root's on most machines
-        if text:
-            return str(uuid.uuid5(_NAMESPACE, text)) if derive else text.lower()
-    return ""
+    """Return the hardware's UUID as the tracker tells it; empty where, as on most machines, only root may read it."""
+    try:
+        with open("/sys/class/dmi/id/product_uuid", encoding="ascii", errors="replace") as stream:
+            return stream.read(100).strip().lower()
+    except OSError:
+        return ""
 
 
 def machine_facts() -> dict[str, str]:
@@ -43,13 +36,13 @@ def machine_facts() -> dict[str, str]:
     }
 
 
-def beat(store: Store) -> None:
-    """Store one heartbeat. Raises StorageFull, StateError."""
+def beat(store: Store, computer: str) -> None:
+    """Store one heartbeat of `computer`. Raises StorageFull, StateError."""
     release = _os_release()
     major, _, minor = release.get("VERSION_ID", "").partition(".")
     row: dict[str, Any] = {
         "TimeGenerated": time_text(now_ns()),
-        "Computer": socket.gethostname(),
+        "Computer": computer,
         "Category": "Direct Agent",
         "ComputerEnvironment": "Non-Azure",
         "ComputerPrivateIPs": private_addresses(),

@@ -51,7 +51,7 @@ class _Forwarder:
         self._stop = stop
         self._keeper = IdentityKeeper(settings.data)
         self._store = Store(settings.tables, settings.quota_bytes)
-        self._health = Health(self._store)
+        self._health = Health(self._store, settings.computer)
         self._configuration = Configuration(settings.data, settings.quota_bytes // _MB)
         instance = uuid.uuid4()
         self._upload_client = ServerClient(settings, self._keeper, instance)
@@ -169,7 +169,7 @@ class _Forwarder:
     def _beat(self) -> None:
         while True:
             try:
-                heartbeat.beat(self._store)
+                heartbeat.beat(self._store, self._settings.computer)
             except OperationError as error:
                 _log.error("no heartbeat: %s", error.message)
             if self._stop.wait(self._settings.heartbeat):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import socket
+from dataclasses import dataclass, field
 
 from whatchanged.ipc import AbstractSocket, Endpoint, PathSocket
 from whatchanged.settings import DataFolder
@@ -24,6 +25,8 @@ class ForwarderSettings:
     data: DataFolder
     tracker_uid: int
     """Account of the tracker: only it sends records of ours and gets the server's requests."""
+    computer: str = field(default_factory=socket.gethostname)
+    """Name of this machine in the rows that the forwarder makes itself."""
     instance: str = ""
     """Suffix of the abstract names; empty for the main instance."""
     main_instance: bool = False

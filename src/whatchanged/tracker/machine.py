@@ -13,8 +13,8 @@ def machine_token(root: str) -> str:
 
 
 def vm_uuid(root: str) -> str:
-    """Return the hardware's UUID as its firmware tells it, upper case, or an empty string."""
-    return _first_line(os.path.join(root, "sys/class/dmi/id/product_uuid")).upper()
+    """Return the hardware's UUID as its firmware tells it, lower case, or an empty string."""
+    return _first_line(os.path.join(root, "sys/class/dmi/id/product_uuid")).lower()
 
 
 def _first_line(path: str) -> str:

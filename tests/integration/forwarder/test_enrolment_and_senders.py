@@ -283,7 +283,7 @@ def pipes(tmp_path: Path) -> Iterator[Callable[..., Store]]:
         data = DataFolder(str(tmp_path / "data"))
         settings = ForwarderSettings(data=data, tracker_uid=tracker_uid, foreign_uids=foreign_uids)
         store = Store(settings.tables, 10**9)
-        server = PipeServer(settings, store, Configuration(data, 10), Health(store), stop, endpoints=endpoints)
+        server = PipeServer(settings, store, Configuration(data, 10), Health(store, "m"), stop, endpoints=endpoints)
         server.start()
         started.append((server, store))
         return store
