@@ -127,6 +127,22 @@ def test_scan_why_and_collect(live: Installation) -> None:
     assert "one.service" in ask(live, "collect", "daemons", *root)
 
 
+def test_a_mounted_system_needs_no_server(live: Installation, tmp_path: Path) -> None:
+    away = {"WHATCHANGED_DATA": str(tmp_path / "nothing")}
+
+    def offline(kind: str, *arguments: str) -> list[dict[str, Any]]:
+        done = elsewhere(["inventory", kind, "--root", str(live.root), "--json", *arguments], away)
+        assert done.returncode == 0, done.stderr
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found
+
+    assert [row["SoftwareName"] for row in offline("software")] == ["fine"]
+    assert [row["SvcName"] for row in offline("daemons")] == ["one.service"]
+    assert len(offline("files", "--rule", str(live.rule_file))) == 1 + len(HOSTILE)
+    assert elsewhere(["inventory", "files", "--root", str(tmp_path / "no")], away).returncode == 2
+    assert elsewhere(["inventory", "files", "--root", str(live.root), "--at", "1h"], away).returncode == 2
+
+
 def test_rules(live: Installation, tmp_path: Path) -> None:
     file = tmp_path / "second.json"
     file.write_text(json.dumps({**linux_rule(Path("/srv/second")), "name": "second"}))

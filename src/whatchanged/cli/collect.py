@@ -32,11 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Run the collector and write its items as rows of ConfigurationData."""
-    values = load_values(arguments)
-    root = os.fsencode(values["root"])
+    return look_now(arguments.kind, load_values(arguments)["root"], arguments.rule, output)
+
+
+def look_now(kind: str, root: str, rule: str | None, output: Output) -> int:
+    """Look at one kind below `root` (files: those of the rule document `rule`), write rows, then what went wrong."""
+    if not os.path.isdir(root):
+        raise SettingsError(f"{root} is no folder", hint="mount the disk first, and name the folder")
     collectors = {"Files": _files, "Software": _software, "Daemons": _daemons}
     problems: list[str] = []
-    output.rows(collectors[arguments.kind](arguments, root, problems), _COLUMNS[arguments.kind])
+    output.rows(collectors[kind](rule, os.fsencode(root), problems), _COLUMNS[kind])
     for problem in problems:
         output.message(problem)
     return 0
@@ -53,14 +58,14 @@ class _NothingKnown:
         return {}
 
 
-def _files(arguments: argparse.Namespace, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
+def _files(rule: str | None, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
     if sys.platform == "win32":
         raise SettingsError(_NOT_YET)
     else:
         from whatchanged.collectors.files import FileCollector
         from whatchanged.rules.scope import FileScope
 
-        scope = FileScope(_file_rules(arguments.rule))
+        scope = FileScope(_file_rules(rule))
         collector = FileCollector(scope, root=root, known=_NothingKnown(), stop=threading.Event())
         for look in collector.run():
             for looked in look.looked:
@@ -75,7 +80,7 @@ def _file_rules(file: str | None) -> list[Any]:
     return [entry for rule in rules.read(document) for source in rule.sources for entry in source.settings.files]
 
 
-def _software(arguments: argparse.Namespace, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
+def _software(rule: str | None, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
     if sys.platform == "win32":
         raise SettingsError(_NOT_YET)
     else:
@@ -87,7 +92,7 @@ def _software(arguments: argparse.Namespace, root: bytes, problems: list[str]) -
         _say(snapshot.outcome, problems)
 
 
-def _daemons(arguments: argparse.Namespace, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
+def _daemons(rule: str | None, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
     if sys.platform == "win32":
         raise SettingsError(_NOT_YET)
     else:

@@ -1,14 +1,16 @@
-"""`whatchanged inventory KIND`: what is on the machines now, or was at a time."""
+"""`whatchanged inventory KIND`: what is on the machines now, or was at a time; or on a mounted disk (`--root`)."""
 
 from __future__ import annotations
 
 import argparse
 
 from whatchanged.cli.changes import positive, say_limit
+from whatchanged.cli.collect import look_now
 from whatchanged.cli.connection import connect
 from whatchanged.cli.moments import moment
 from whatchanged.cli.options import add_settings, load_values
 from whatchanged.cli.output import Output
+from whatchanged.errors import SettingsError
 
 NAME = "inventory"
 SUMMARY = "What is on the machines"
@@ -33,11 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--machine", metavar="NAME|ID", help="only of this machine")
     parser.add_argument("--name", help="only items whose name contains this")
     parser.add_argument("--at", type=moment, metavar="TIME", help="as it was then: 24h (ago), or ISO 8601")
+    parser.add_argument("--root", metavar="DIR", help="of the Linux system mounted there, without a server")
+    parser.add_argument("--rule", metavar="FILE", help="with --root, files: the rule that says which")
     parser.add_argument("--limit", type=positive, metavar="N", help="at most so many (default: 1000; --json: all)")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Write the inventory."""
+    if arguments.root is not None:
+        return _offline(arguments, output)
     kind = "software" if arguments.kind == "patches" else arguments.kind
     wanted = {"machine": arguments.machine, "name": arguments.name, "at": arguments.at}
     limit = arguments.limit or (None if output.as_json else 1000)
@@ -48,3 +54,11 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         count = output.rows(rows, _COLUMNS[arguments.kind])
     say_limit(count, limit, output)
     return 0
+
+
+def _offline(arguments: argparse.Namespace, output: Output) -> int:
+    if asked := [name for name in ("machine", "name", "at", "limit") if getattr(arguments, name) is not None]:
+        raise SettingsError(f"--{asked[0]} asks a server, --root looks at a disk", hint="give one of the two")
+    if arguments.kind not in ("files", "software", "daemons"):
+        raise SettingsError(f"{arguments.kind} of a mounted Linux system: there are files, software, daemons")
+    return look_now(arguments.kind.capitalize(), arguments.root, arguments.rule, output)
