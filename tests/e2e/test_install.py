@@ -122,6 +122,15 @@ def runs_of_daemons(debian: Container) -> Any:
     return next(values[f"runs.{i}.Started"] for i in range(9) if values.get(f"runs.{i}.Kind") == "Daemons")
 
 
+def settled_daemons(server: Machine, debian: Container) -> list[tuple[Any, ...]]:
+    """Return the changes of daemons once two more looks at them have arrived."""
+    looks = {runs_of_daemons(debian)}
+    while len(looks) < 3:
+        looks.add(runs_of_daemons(debian))
+    write_and_see(server, debian, f"settled{len(server.changes())}")
+    return daemon_changes(server)
+
+
 def test_both_services_run_and_the_inventory_is_the_machines(server: Machine, debian: Container) -> None:
     for unit in UNITS:
         assert debian.run("systemctl", "is-active", unit).stdout.strip() == "active"
@@ -167,6 +176,8 @@ def test_apt_and_systemctl_give_their_rows_and_no_others(server: Machine, debian
     eventually(lambda: len(software_changes(server)) == 2, what="the upgrade is told")
     step(("Modified", wanted, "State", "Stopped", "Running"), "systemctl", "start", "wanted")
     step(("Modified", wanted, "Runlevels", "disabled", "enabled"), "systemctl", "enable", "wanted")
+    expected.append(("Modified", wanted, "State", "Running", "Stopped"))
+    step(("Modified", wanted, "State", "Stopped", "Running"), "systemctl", "restart", "wanted")
     step(("Modified", wanted, "State", "Running", "Stopped"), "systemctl", "stop", "wanted")
     edit = "sed -i s/Description=.*/Description=Edited/ /lib/systemd/system/wanted.service; systemctl daemon-reload"
     step(("Modified", wanted, "Description", "Wanted", "Edited"), "sh", "-c", edit)
@@ -220,12 +231,10 @@ def test_reboot_and_upgrade_keep_the_machine(server: Machine, debian: Container)
     (machine,) = server.rows("/api/v1/machines")
     write_and_see(server, debian, "before-boot")
     (epoch,) = {r["Epoch"] for r in server.changes()}
-    daemons = daemon_changes(server)
+    daemons = settled_daemons(server, debian)
     debian.reboot()
     write_and_see(server, debian, "after-boot")
-    looks = {runs_of_daemons(debian)}
-    while len(looks) < 3:
-        looks.add(runs_of_daemons(debian))
+    settled_daemons(server, debian)
     assert daemon_changes(server) == daemons, "that a machine was started anew is no change of its daemons"
     debian.run("/opt/whatchanged/bin/pip", "install", "-q", "--no-index", "--find-links=/wheels", "--force-reinstall",
                "--no-deps", "whatchanged")  # fmt: skip

@@ -224,6 +224,8 @@ class DaemonItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     controller: str = "systemd"
     runlevels: str = ""
     """Enablement as `systemctl is-enabled` says it, or the run levels of a SysV script."""
+    start: str = ""
+    """Life of the machine and start of the service within it, of one that runs: another one was stopped in between."""
 
     kind: ClassVar[Kind] = Kind.DAEMONS
 
@@ -256,6 +258,15 @@ class DaemonItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
             "SvcController": self.controller,
             "SvcRunlevels": self.runlevels,
         }
+
+    def restarted_since(self, before: DaemonItem) -> bool:
+        """Whether it ran at both looks and was stopped between them; a restart of the machine does not count."""
+        return (
+            self.state == before.state == "Running"
+            and self.start != before.start
+            and bool(self.start)
+            and self.start.partition("/")[0] == before.start.partition("/")[0]
+        )
 
 
 def _filled(**columns: Value) -> dict[str, Value]:

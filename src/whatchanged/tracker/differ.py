@@ -6,7 +6,9 @@ alerts filter on `SvcChangeType` (reference of the upstream tables).
 
 from __future__ import annotations
 
-from whatchanged.records.items import Item, Kind, Value
+import msgspec
+
+from whatchanged.records.items import DaemonItem, Item, Kind, Value
 from whatchanged.records.tables import CONFIGURATION_CHANGE
 
 __all__ = ["change_rows"]
@@ -48,13 +50,21 @@ def change_rows(previous: Item | None, current: Item | None) -> list[dict[str, V
         return [_row(previous, "Removed", previous.columns(), {})]
     before, after = previous.compared(), current.compared()
     changed = [name for name in after if name in before and before[name] != after[name]]
+    if current.kind in (Kind.DAEMONS, Kind.WINDOWS_SERVICES):
+        return [*_restart_rows(previous, current), *(_property_row(previous, current, name) for name in changed)]
     if not changed:
         return []
-    if current.kind in (Kind.DAEMONS, Kind.WINDOWS_SERVICES):
-        return [_property_row(previous, current, name) for name in changed]
     row = _row(current, "Modified", previous.columns(), current.columns())
     row["FieldsChanged"] = ",".join(changed)
     return [row]
+
+
+def _restart_rows(previous: Item, current: Item) -> list[dict[str, Value]]:
+    """Return the stop and the start that lie between two looks at a running service: alerts wait for the stop."""
+    if not (isinstance(previous, DaemonItem) and isinstance(current, DaemonItem) and current.restarted_since(previous)):
+        return []
+    stopped = msgspec.structs.replace(current, state="Stopped")
+    return [_property_row(previous, stopped, "SvcState"), _property_row(stopped, current, "SvcState")]
 
 
 def _row(item: Item, category: str, before: dict[str, Value], after: dict[str, Value]) -> dict[str, Value]:

@@ -71,6 +71,19 @@ def test_a_daemon_has_one_row_for_each_changed_property() -> None:
     assert "SvcChangeType" not in added
 
 
+def test_a_service_that_was_stopped_and_started_between_two_looks() -> None:
+    before = DaemonItem(name="ssh.service", state="Running", start="boot/1")
+    after = DaemonItem(name="ssh.service", state="Running", start="boot/2", runlevels="enabled")
+    rows = change_rows(before, after)
+    assert [(r["SvcChangeType"], r.get("SvcPreviousState"), r.get("SvcState")) for r in rows] == [
+        ("State", "Running", "Stopped"),
+        ("State", "Stopped", "Running"),
+        ("Runlevels", None, "Running"),
+    ]
+    assert change_rows(before, DaemonItem(name="ssh.service", state="Running", start="next/1")) == []
+    assert change_rows(DaemonItem(name="ssh.service", state="Running"), before) == []
+
+
 _files = st.builds(
     FileItem,
     path=st.just(b"/x"),

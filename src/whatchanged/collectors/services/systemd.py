@@ -47,7 +47,9 @@ from whatchanged.records.items import DaemonItem
 __all__ = ["Loaded", "MachineState", "SystemdCollector", "machine_state", "parse_show", "sysv_enablement"]
 
 _SYSTEMCTL = ("/usr/bin/systemctl", "/bin/systemctl")
-_PROPERTIES = "Id,LoadState,ActiveState,Job,Type,RemainAfterExit,FragmentPath,SourcePath,Description,User,Transient"
+_PROPERTIES = (
+    "Id,LoadState,ActiveState,Job,InvocationID,Type,RemainAfterExit,FragmentPath,SourcePath,Description,User,Transient"
+)
 _STOPPING = "shutdown.target"
 _STARTED = "default.target"
 _BOOT_PATIENCE = 120.0
@@ -84,6 +86,8 @@ class Loaded(msgspec.Struct, frozen=True):
     transient: bool
     job: bool = False
     """Something is to be done with it, or being done."""
+    invocation: str = ""
+    """Which of its starts this is."""
 
     def state(self) -> str:
         """Return the state as the tables say it."""
@@ -137,6 +141,7 @@ def parse_show(raw: bytes) -> Iterator[Loaded]:
                 load=values.get("LoadState", ""),
                 transient=values.get("Transient") == "yes",
                 job=values.get("Job", "") not in ("", "0"),
+                invocation=values.get("InvocationID", ""),
             )
 
 
@@ -195,7 +200,7 @@ class SystemdCollector:
                 if loaded and self._stamp != _restamp(tree, self._stamp):
                     return None
             services = [unit for unit in loaded if unit.name.endswith(".service")]
-            items, pending = _join(self._units, self._scripts, services)
+            items, pending = _join(self._units, self._scripts, services, _life_of_the_machine() if loaded else "")
             return _Found(items, pending | self._unreadable, machine_state(loaded))
         except OSError as error:
             tally.broken = True
@@ -247,7 +252,7 @@ class SystemdCollector:
 
 
 def _join(
-    units: list[UnitFile], scripts: list[DaemonItem], loaded: list[Loaded]
+    units: list[UnitFile], scripts: list[DaemonItem], loaded: list[Loaded], life: str
 ) -> tuple[dict[str, DaemonItem], set[bytes]]:
     running = {service.name: service for service in loaded if not service.transient and service.load != "not-found"}
     items: dict[str, DaemonItem] = {}
@@ -268,7 +273,18 @@ def _join(
             items[name] = _item(owner, name, service)
         if name in items and service.pending:
             pending.add(items[name].key())
+        if name in items and items[name].state == "Running" and service.invocation:
+            items[name] = msgspec.structs.replace(items[name], start=f"{life}/{service.invocation}")
     return items, pending
+
+
+def _life_of_the_machine() -> str:
+    """Return what is another with every boot: of the kernel, and of process 1, which a container has of its own."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot = file.read().strip()
+    with open("/proc/1/stat", "rb") as file:
+        # proc_pid_stat(5): the name may hold anything, so the fields are counted from its closing parenthesis.
+        return f"{boot}.{file.read().rpartition(b')')[2].split()[19].decode()}"
 
 
 def _template(name: str, units: dict[str, UnitFile]) -> UnitFile | None:
