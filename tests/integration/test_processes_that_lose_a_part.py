@@ -16,13 +16,14 @@ from whatchanged.forwarder.settings import ForwarderSettings
 from whatchanged.forwarder.store import Store
 from whatchanged.settings import DataFolder
 from whatchanged.tracker import process as tracker
+from whatchanged.tracker.machine import machine_token
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
 
 
 def test_a_tracker_whose_worker_dies_ends(tmp_path: Path) -> None:
     data = DataFolder(str(tmp_path))
-    state = State(data.tracker_database, quota_bytes=10**9, machine="m", identity={})
+    state = State(data.tracker_database, quota_bytes=10**9, machine=machine_token("/"), identity={})
     with state.transaction() as change:
         change.set_meta("configuration", '{"extensionConfigurations":[]}')
     state.close()

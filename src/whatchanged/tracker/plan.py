@@ -60,6 +60,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Return the matcher of every file rule in force."""
         return FileScope(self.file_rules)
 
+    def looks(self, kind: Kind) -> list[tuple[str, float]]:
+        """Return the jobs of a kind: name, and seconds between two looks.
+
+        Every look ends with a confirmation, so that none is rarer than the inventory is wanted: else what has not
+        changed would seem lost.
+        """
+        schedule = self.schedules.get(kind)
+        jobs = [(job.name, job.frequency) for job in self.file_jobs] if kind is Kind.FILES else []
+        if schedule is not None:
+            jobs.append(("", schedule.frequency))
+        return [(name, min(f, self.inventory_frequency) if self.inventory else f) for name, f in jobs]
+
     def kinds(self) -> frozenset[Kind]:
         """Return the kinds that are looked at."""
         return frozenset(self.schedules) | ({Kind.FILES} if self.file_jobs else set())
@@ -69,7 +81,10 @@ def make_plan(tagged_data: str) -> Plan:
     """Return the plan of a configuration; an empty text gives an empty plan. Raises RuleError."""
     if not tagged_data:
         return Plan()
-    document = msgspec.json.decode(tagged_data)
+    try:
+        document = msgspec.json.decode(tagged_data)
+    except RecursionError:
+        raise RuleError("the configuration is nested too deeply") from None
     listed = document.get("extensionConfigurations") if isinstance(document, Mapping) else None
     if not isinstance(listed, list | None) or not isinstance(document, Mapping):
         raise RuleError("the configuration is not an object with a list of extensionConfigurations")

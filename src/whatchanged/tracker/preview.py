@@ -14,6 +14,8 @@ import msgspec
 
 from whatchanged import rules
 from whatchanged.collectors.files import FileCollector
+from whatchanged.tracker.bounds import BoundedScope
+from whatchanged.tracker.file_run import budget_of
 from whatchanged.tracker.settings import TrackerSettings
 
 __all__ = ["preview"]
@@ -32,12 +34,15 @@ def preview(document: str, settings: TrackerSettings, policy: rules.Policy, stop
 def _count(
     rule: rules.FileRule, settings: TrackerSettings, policy: rules.Policy, stop: threading.Event
 ) -> dict[str, Any]:
+    scope = rules.FileScope([msgspec.structs.replace(rule, enabled=True)])
     collector = FileCollector(
-        rules.FileScope([msgspec.structs.replace(rule, enabled=True)]),
+        BoundedScope(scope, policy),
         root=os.fsencode(settings.root),
         threads=settings.hash_threads,
         stop=stop,
         network_filesystems=policy.network_file_systems,
+        excluded=policy.excluded,
+        budget=budget_of(policy, stop),
         content_limit=0,  # nothing is read: sizes come from the status
     )
     files = size = 0

@@ -21,21 +21,21 @@ from whatchanged import __version__, ipc
 from whatchanged.collectors.services import SystemdCollector
 from whatchanged.collectors.software import SoftwareCollector
 from whatchanged.errors import OperationError, SettingsError, StateError, StorageFull
-from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.items import Kind
-from whatchanged.records.times import now_ns, time_text
-from whatchanged.rules import Policy, Severity
+from whatchanged.records.times import time_text
+from whatchanged.rules import Policy
 from whatchanged.tracker.configuration import Configuration
 from whatchanged.tracker.control import ControlServer
 from whatchanged.tracker.exports import EXPORTS, write_export
 from whatchanged.tracker.machine import machine_token, vm_uuid
 from whatchanged.tracker.plan import Plan
 from whatchanged.tracker.preview import preview
+from whatchanged.tracker.reports import begin_epoch, report_plan, report_recovery, report_start, report_trouble
 from whatchanged.tracker.runner import Runner
 from whatchanged.tracker.scheduler import Worker
 from whatchanged.tracker.sender import Sender
 from whatchanged.tracker.settings import TrackerSettings
-from whatchanged.tracker.state import OutboxFull, State
+from whatchanged.tracker.state import State
 from whatchanged.wire import agent
 
 __all__ = ["run"]
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 KINDS = {"files": Kind.FILES, "software": Kind.SOFTWARE, "daemons": Kind.DAEMONS, "services": Kind.DAEMONS}
 """Names of kinds as people write them."""
-_SCAN_SECONDS = 3600.0
+_IDLE_SECONDS = 3600.0
 
 
 def run(settings: TrackerSettings, stop: threading.Event) -> int:
@@ -98,6 +98,7 @@ class _Tracker:
         )
         self._daemons = SystemdCollector(os.fsencode(settings.root))  # one for good: it keeps unit files it has read
         self._unsettled: dict[Kind, int] = {}
+        self._exports_due = set(self._workers)  # nobody knows how the last life of this process ended
 
     def _lock_folder(self, folder: str) -> None:
         """Refuse to work beside another tracker of the same data folder."""
@@ -115,7 +116,7 @@ class _Tracker:
     def run(self) -> int:
         """Start the threads and wait for the end."""
         log.info("tracker %s, data %s, epoch %s", __version__, self._settings.data.path, self._state.epoch)
-        self._report_start()
+        report_start(self._state)
         self._configuration.load()
         threads = [
             threading.Thread(target=self._guarded, args=(target,), name=name, daemon=True)
@@ -162,20 +163,19 @@ class _Tracker:
         log.info(
             "configuration %s: %s", plan.version or "(no rule)", ", ".join(sorted(plan.kinds())) or "nothing to do"
         )
-        self._workers[Kind.FILES].schedule(
-            [(job.name, job.frequency) for job in plan.file_jobs] or [("", 3600)], now=True
-        )
-        for kind in (Kind.SOFTWARE, Kind.DAEMONS):
-            schedule = plan.schedules.get(kind)
-            self._workers[kind].schedule([("", schedule.frequency if schedule else 3600)], now=True)
+        for kind, worker in self._workers.items():
+            # A kind that nobody asks for still has items to let go.
+            worker.schedule(plan.looks(kind) or [("", _IDLE_SECONDS)], now=True)
         with contextlib.suppress(StorageFull):  # the rules are in force all the same
-            self._report_plan(plan)
+            report_plan(self._state, plan)
 
     def _look(self, kind: Kind, job: str) -> float | None:
         """Run one job by the plan in force; return seconds until it should look again early."""
         plan = self._configuration.plan
-        self._runner.prune(plan, kind)
+        if self._runner.prune(plan, kind):
+            self._exports_due.add(kind)
         if kind not in plan.kinds():
+            self._export(kind)
             return None
         if kind is Kind.FILES:
             found = next((j for j in plan.file_jobs if j.name == job), None)
@@ -186,65 +186,27 @@ class _Tracker:
             run = self._runner.run_snapshot(plan, kind, self._packages)
         else:
             run = self._runner.run_snapshot(plan, kind, self._daemons)
-        if run.touched or not os.path.exists(self._export_path(kind)):
-            write_export(self._state, kind, self._settings.data.tracker_exports)
+        if run.touched:
+            self._exports_due.add(kind)
+        self._export(kind)
+        report_recovery(self._state, kind)
         self._unsettled[kind] = self._unsettled.get(kind, 0) + 1 if run.unsettled else 0
         # Soon, but less and less so: a service that crashes in a loop is never settled.
         return float(2 ** min(self._unsettled[kind] - 1, 12)) if run.unsettled else None
 
+    def _export(self, kind: Kind) -> None:
+        """Write the export, if it is not what is known. It stays due until it was written."""
+        if kind in self._exports_due or not os.path.exists(self._export_path(kind)):
+            write_export(self._state, kind, self._settings.data.tracker_exports)
+            self._exports_due.discard(kind)
+
     def _export_path(self, kind: Kind) -> str:
         return os.path.join(self._settings.data.tracker_exports, EXPORTS[kind])
 
-    # Health
-
     def _trouble(self, kind: Kind, error: OperationError) -> None:
-        reason = HealthReason.OUTBOX_FULL if isinstance(error, OutboxFull) else HealthReason.COLLECTED
         log.warning("%s: %s", kind.value, error)
         with contextlib.suppress(OperationError):  # it is logged, and made again with the next try
-            self._state.report(
-                HealthRecord(
-                    component=Component.TRACKER,
-                    status=HealthStatus.ERROR,
-                    reason=reason,
-                    time_ns=now_ns(),
-                    kind=kind.value,
-                    detail=error.message
-                    if reason is not HealthReason.OUTBOX_FULL
-                    else "the outbox is full: the state "
-                    "stands still, and changes of one item until it moves again become one",
-                ),
-                subject=f"trouble:{kind.value}",
-            )
-
-    def _report_start(self) -> None:
-        self._state.report(
-            HealthRecord(
-                component=Component.TRACKER,
-                status=HealthStatus.OK,
-                reason=HealthReason.STARTED,
-                time_ns=now_ns(),
-                detail=f"version {__version__}",
-                epoch=self._state.epoch,
-            ),
-            subject=None,
-        )
-
-    def _report_plan(self, plan: Plan) -> None:
-        wrong = [problem for problem in plan.problems if problem.severity is not Severity.NOTE]
-        detail = "; ".join(f"{p.place}: {p.message}" for p in wrong[:10])
-        self._state.report(
-            HealthRecord(
-                component=Component.TRACKER,
-                status=HealthStatus.WARNING if wrong or not plan.kinds() else HealthStatus.OK,
-                reason=HealthReason.RULE_INVALID
-                if wrong
-                else (HealthReason.CONFIGURATION if plan.kinds() else HealthReason.NO_RULE),
-                time_ns=now_ns(),
-                detail=detail
-                or (f"configuration {plan.version}" if plan.kinds() else "no rule asks for anything here"),
-            ),
-            subject="plan",
-        )
+            report_trouble(self._state, kind, error)
 
     # Requests of the server and commands of the control socket
 
@@ -267,19 +229,7 @@ class _Tracker:
                 raise ValueError(f"this tracker knows no request {other!r}")
 
     def _new_epoch(self) -> Mapping[str, Any]:
-        old = self._state.epoch
-        with self._state.transaction(limited=False) as change:
-            change.new_epoch()
-            change.report(
-                HealthRecord(
-                    component=Component.TRACKER,
-                    status=HealthStatus.WARNING,
-                    reason=HealthReason.NEW_EPOCH,
-                    time_ns=now_ns(),
-                    detail=f"the server asked for it; the epoch before was {old}",
-                ),
-                subject="epoch",
-            )
+        begin_epoch(self._state)
         for worker in self._workers.values():
             worker.ask()
         return {"epoch": self._state.epoch}

@@ -19,7 +19,8 @@ from whatchanged.records.keys import item_digest
 from whatchanged.records.streams import DataType
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.tracker.differ import change_rows
-from whatchanged.tracker.state import Known, State, Transaction
+from whatchanged.tracker.state import Known, State
+from whatchanged.tracker.transaction import Transaction
 
 __all__ = ["Observation", "Recorder", "Removal", "confirm", "request_resend", "resend", "resend_due"]
 

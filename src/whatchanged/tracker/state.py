@@ -19,16 +19,16 @@ from typing import Any
 import msgspec
 
 from whatchanged.errors import StateError, StorageFull
-from whatchanged.records.carrier import Position, new_epoch
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.items import DaemonItem, FileItem, Item, Kind, SoftwareItem
 from whatchanged.records.keys import checksum
 from whatchanged.records.streams import DataType
 from whatchanged.records.tables import table_of
 from whatchanged.records.times import now_ns
+from whatchanged.tracker.transaction import ROW_OVERHEAD, Transaction, place_of
 from whatchanged.tracker.witness import Witness
 
-__all__ = ["Known", "Outbound", "OutboxFull", "State", "Transaction", "split_path"]
+__all__ = ["Known", "Outbound", "OutboxFull", "State"]
 
 _VERSION = 1
 _SCHEMA = """
@@ -51,10 +51,7 @@ CREATE TABLE health (subject TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWI
 """
 _ITEM_TYPES: dict[Kind, Any] = {Kind.FILES: FileItem, Kind.SOFTWARE: SoftwareItem, Kind.DAEMONS: DaemonItem}
 _DECODERS = {kind: msgspec.msgpack.Decoder(item_type) for kind, item_type in _ITEM_TYPES.items()}
-_encode = msgspec.msgpack.Encoder().encode
 _NAMES_A_QUERY = 100
-_ROW_OVERHEAD = 160
-"""Bytes a row of the outbox costs beside its record, roughly."""
 _HEALTH_RESERVE = 1024 * 1024
 """Room beyond the quota for health records, which must be able to say that the outbox is full."""
 
@@ -82,16 +79,6 @@ class Outbound(msgspec.Struct, frozen=True):
     last_id: int
     entries: list[tuple[int, bytes]]
     """Time in nanoseconds and packed record."""
-
-
-def split_path(path: bytes) -> tuple[bytes, bytes]:
-    """Return container (with its closing slash) and name of a path: joined they are the path."""
-    cut = path.rfind(b"/") + 1
-    return path[:cut], path[cut:]
-
-
-def _place(kind: Kind, key: bytes) -> tuple[bytes, bytes]:
-    return split_path(key) if kind is Kind.FILES else (b"", key)
 
 
 class State:
@@ -168,7 +155,7 @@ class State:
     def _start_life(self, machine: str) -> None:
         self._sequences: dict[str, int] = dict(self._db.execute("SELECT stream, last FROM sequences"))
         rows, size = self._db.execute("SELECT COUNT(*), COALESCE(SUM(LENGTH(record)), 0) FROM outbox").fetchone()
-        self._outbox_bytes: int = size + rows * _ROW_OVERHEAD
+        self._outbox_bytes: int = size + rows * ROW_OVERHEAD
         self.epoch = self._meta("epoch")
         opened = int(self._meta("opened") or 0)
         objection = self._objection(opened, machine)
@@ -269,7 +256,7 @@ class State:
 
     def known(self, kind: Kind, key: bytes) -> Known | None:
         """Return an item as it was last seen."""
-        container, name = _place(kind, key)
+        container, name = place_of(kind, key)
         with self.lock:
             row = self._db.execute(
                 "SELECT item, signature, digest, rules FROM items WHERE kind = ? AND container = ? AND name = ?",
@@ -281,7 +268,7 @@ class State:
         """Return key → item of those among `keys` that are known: one look a folder, not one an item."""
         places: dict[bytes, list[bytes]] = {}
         for key in keys:
-            container, name = _place(kind, key)
+            container, name = place_of(kind, key)
             places.setdefault(container, []).append(name)
         decode = _DECODERS[kind].decode
         found: dict[bytes, Known] = {}
@@ -410,7 +397,7 @@ class State:
         """Forget records that are safe with the forwarder."""
         with self.transaction(limited=False) as change:
             change.execute("DELETE FROM outbox WHERE stream = ? AND id <= ?", (sent.stream.value, sent.last_id))
-            change.freed += sum(len(record) + _ROW_OVERHEAD for _, record in sent.entries)
+            change.freed += sum(len(record) + ROW_OVERHEAD for _, record in sent.entries)
 
     # Writing
 
@@ -423,7 +410,7 @@ class State:
         with self.lock:
             if limited and self.outbox_full:
                 raise OutboxFull(f"the outbox holds {self._outbox_bytes} bytes, its quota is {self._quota}")
-            change = Transaction(self, self._db, dict(self._sequences))
+            change = Transaction(self._db, epoch=self.epoch, sequences=self._sequences, identity=self.identity)
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield change
@@ -468,98 +455,6 @@ class State:
             return
         with self.transaction(limited=False) as change:
             change.report(record, subject=subject)
-
-
-class Transaction:
-    """What may be done within one transaction of the state database.
-
-    Records and items are gathered and written together: before the next statement of `execute`, or with the commit.
-    Until then a reader of the same transaction does not see them.
-    """
-
-    def __init__(self, state: State, db: sqlite3.Connection, sequences: dict[str, int]) -> None:
-        self._db = db
-        self.sequences = sequences
-        self._sequences_before = dict(sequences)
-        self.epoch = state.epoch
-        self.added = 0
-        self.freed = 0
-        self.touched: set[Kind] = set()
-        self.reset_witness = False
-        self._identity = state.identity
-        self._records: list[tuple[str, str, int, int, bytes]] = []
-        self._items: list[tuple[str, bytes, bytes, bytes, bytes, str, bytes]] = []
-
-    def execute(self, statement: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
-        """Run one statement, after everything that was put or saved before it."""
-        self._write_gathered()
-        return self._db.execute(statement, parameters)
-
-    def set_meta(self, name: str, value: str) -> None:
-        """Remember a value."""
-        self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-
-    def new_epoch(self) -> None:
-        """Begin a new epoch: sequences start at 1 again."""
-        self.set_meta("epoch_before", self.epoch)
-        self.epoch = new_epoch()
-        self.sequences.clear()
-        self.execute("DELETE FROM sequences")
-        self.set_meta("epoch", self.epoch)
-        self.reset_witness = True
-
-    def put(self, stream: DataType, record: Mapping[str, object], time_ns: int) -> Position:
-        """Number a record and put it into the outbox."""
-        name = stream.value
-        position = Position(stream, self.epoch, self.sequences.get(name, 0) + 1)
-        self.sequences[name] = position.sequence
-        packed = _encode({**self._identity[stream], **record, **position.carrier()})
-        self._records.append((name, position.epoch, position.sequence, time_ns, packed))
-        self.added += len(packed) + _ROW_OVERHEAD
-        return position
-
-    def report(self, record: HealthRecord, *, subject: str | None) -> None:
-        """Put a health record into the outbox, unless it says of `subject` what was said last.
-
-        Without a subject it is an event: always told, nothing is remembered of it.
-        """
-        if subject is not None:
-            said = f"{record.status}|{record.reason}|{record.rule_name}|{record.detail}"
-            row = self.execute("SELECT state FROM health WHERE subject = ?", (subject,)).fetchone()
-            if row and row[0] == said:
-                return
-            self.execute("INSERT OR REPLACE INTO health VALUES (?, ?)", (subject, said))
-        self.put(DataType.TRACKING_HEALTH, record.columns(), record.time_ns)
-
-    def save(self, item: Item, *, signature: bytes, digest: bytes, rules: str) -> None:
-        """Remember an item."""
-        kind = item.kind
-        self._items.append((kind.value, *_place(kind, item.key()), signature, digest, rules, _encode(item)))
-        self.touched.add(kind)
-
-    def forget(self, kind: Kind, key: bytes) -> None:
-        """Forget an item."""
-        container, name = _place(kind, key)
-        self.execute("DELETE FROM items WHERE kind = ? AND container = ? AND name = ?", (kind.value, container, name))
-        self.touched.add(kind)
-
-    def write(self) -> None:
-        """Write what was gathered, and the sequences that this transaction reached."""
-        self._write_gathered()
-        moved = [(name, last) for name, last in self.sequences.items() if last != self._sequences_before.get(name)]
-        if moved or self.reset_witness:
-            reached = self.sequences.items() if self.reset_witness else moved
-            self._db.executemany("INSERT OR REPLACE INTO sequences VALUES (?, ?)", reached)
-
-    def _write_gathered(self) -> None:
-        if self._records:
-            self._db.executemany(
-                "INSERT INTO outbox (stream, epoch, sequence, time, record) VALUES (?, ?, ?, ?, ?)", self._records
-            )
-            self._records.clear()
-        if self._items:
-            self._db.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?)", self._items)
-            self._items.clear()
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

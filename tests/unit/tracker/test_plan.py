@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from whatchanged.errors import RuleError
+from whatchanged.records.items import Kind
 from whatchanged.tracker.plan import make_plan
 
 
@@ -34,3 +35,25 @@ def test_frequencies_that_look_alike_are_jobs_of_their_own() -> None:
     sources = [{"id": f"dcr:{f}", "extensionSettings": settings(f)} for f in (1234567, 1234568)]
     plan = make_plan(msgspec.json.encode({"extensionConfigurations": sources}).decode())
     assert [job.name for job in plan.file_jobs] == ["1234567", "1234568"]
+
+
+def test_a_configuration_nested_without_end_is_refused() -> None:
+    with pytest.raises(RuleError):
+        make_plan('{"extensionConfigurations":' + "[" * 100_000 + "]" * 100_000 + "}")
+
+
+def test_nothing_is_looked_at_less_often_than_the_inventory_is_wanted() -> None:
+    settings = {
+        "fileSettings": {
+            "fileCollectionFrequency": 86400,
+            "fileInfo": [{"name": "a", "destinationPath": "/etc/*", "groupTag": "x"}],
+        },
+        "softwareSettings": {"softwareCollectionFrequency": 60},
+        "inventorySettings": {"inventoryCollectionFrequency": 36000},
+    }
+    for enabled, seconds in ((True, 36000), (False, 86400)):
+        source = {"id": "dcr:l", "extensionSettings": {**settings, "enableInventory": enabled}}
+        plan = make_plan(msgspec.json.encode({"extensionConfigurations": [source]}).decode())
+        assert plan.looks(Kind.FILES) == [("86400", seconds)]
+        assert plan.looks(Kind.SOFTWARE) == [("", 60)]
+        assert make_plan("").looks(Kind.FILES) == []
