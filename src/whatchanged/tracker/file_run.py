@@ -19,7 +19,7 @@ from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from whatchanged.collectors import Failure, Outcome, RunStatus
-from whatchanged.collectors.files import Budget, FileCollector, FolderLook, Looked, PathLooker, Throttle
+from whatchanged.collectors.files import Budget, FileCollector, FolderLook, Looked, PathLooker, Pressure, Throttle
 from whatchanged.collectors.files.signature import unread
 from whatchanged.records.items import FileItem, Kind
 from whatchanged.rules import FileRule, FileScope, FileType, Links, Policy
@@ -238,7 +238,12 @@ class RehashSlice:
 
 def budget_of(policy: Policy, stop: threading.Event) -> Budget:
     """Return the budget that the policy allows a run."""
-    return Throttle(bytes_per_second=policy.bytes_per_second, core_share=policy.core_share, stop=stop)
+    return Throttle(
+        bytes_per_second=policy.bytes_per_second,
+        core_share=policy.core_share,
+        pressure=Pressure() if policy.pressure_aware else None,
+        stop=stop,
+    )
 
 
 def closed_folders(outcome: Outcome) -> tuple[bytes, ...]:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from whatchanged import __version__, ipc
+from whatchanged.collectors.files import be_idle
 from whatchanged.collectors.services import SystemdCollector
 from whatchanged.collectors.software import SoftwareCollector
 from whatchanged.errors import OperationError, SettingsError, StateError, StorageFull
@@ -116,6 +117,7 @@ class _Tracker:
     def run(self) -> int:
         """Start the threads and wait for the end."""
         log.info("tracker %s, data %s, epoch %s", __version__, self._settings.data.path, self._state.epoch)
+        be_idle()  # inherited by every thread that is started from here on
         report_start(self._state)
         self._configuration.load()
         threads = [

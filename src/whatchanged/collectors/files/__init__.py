@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 if sys.platform != "win32":
-    from whatchanged.collectors.files.budget import Budget, Throttle, Unlimited
+    from whatchanged.collectors.files.budget import Budget, Pressure, Throttle, Unlimited, be_idle
     from whatchanged.collectors.files.listing import FolderLook
     from whatchanged.collectors.files.look import Looked
     from whatchanged.collectors.files.paths import Missing, PathLooker, Unmatched, look
@@ -25,10 +25,12 @@ if sys.platform != "win32":
         "Missing",
         "Nothing",
         "PathLooker",
+        "Pressure",
         "Rule",
         "Scope",
         "Throttle",
         "Unlimited",
         "Unmatched",
+        "be_idle",
         "look",
     ]
