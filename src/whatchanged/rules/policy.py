@@ -6,6 +6,7 @@ Rules come from the network; this file does not. It belongs to root, and no rule
 network_file_systems = false      # may a rule look into NFS, CIFS, …?
 core_share = 0.25                 # of one core, for looking
 bytes_per_second = 50_000_000     # read rate
+watch = true                      # notice changes when they happen; false: only with the next poll
 excluded_paths = ["/srv/scratch"] # folders and patterns that are never looked at
 content_deny = ["/srv/app/keys/*"]   # whose content is never uploaded, beside the built-in list
 content_deny_defaults = true         # keep the built-in list of account, key and secret files
@@ -122,6 +123,8 @@ class Policy:
     core_share: float = 0.25
     """Share of one core that looking may take, on average."""
     bytes_per_second: int = 50_000_000
+    watch: bool = True
+    """Whether changes are noticed when they happen, by asking the kernel to tell of them."""
     excluded_paths: tuple[bytes, ...] = ()
     content_deny: tuple[bytes, ...] = CONTENT_DENY
     source: str = ""
@@ -158,6 +161,7 @@ class Policy:
             "network_file_systems": _typed(values, "network_file_systems", False, problems),
             "core_share": _between(values, "core_share", 0.25, 0.01, 64.0, problems),
             "bytes_per_second": int(_between(values, "bytes_per_second", 50_000_000, 65_536, 1e12, problems)),
+            "watch": _typed(values, "watch", True, problems),
             "excluded_paths": _paths(values, "excluded_paths", problems),
             "content_deny": (*CONTENT_DENY, *own) if keep else own,
         }
@@ -182,6 +186,7 @@ _KNOWN = frozenset(
         "network_file_systems",
         "core_share",
         "bytes_per_second",
+        "watch",
         "excluded_paths",
         "content_deny",
         "content_deny_defaults",

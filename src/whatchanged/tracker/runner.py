@@ -14,19 +14,22 @@ import os
 import stat
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
 
 import msgspec
 
 from whatchanged.collectors import Failure, Outcome, RunStatus, Skipped, Snapshot
-from whatchanged.collectors.files import Budget, FileCollector, FolderLook, Looked, PathLooker, Throttle
+from whatchanged.collectors.files import FileCollector, FolderLook, Looked, PathLooker
 from whatchanged.logs import printable
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.items import DaemonItem, FileItem, Kind, SoftwareItem
 from whatchanged.records.times import now_ns
 from whatchanged.rules import FileScope, Policy
 from whatchanged.tracker.bounds import BoundedScope
+from whatchanged.tracker.hinted import HintedLook, budget_of, closed_folders
+from whatchanged.tracker.hints import Batch
+from whatchanged.tracker.observer import Observer, below_any, container
 from whatchanged.tracker.plan import FileJob, Plan
 from whatchanged.tracker.recorder import Observation, Recorder, Removal, confirm, request_resend, resend, resend_due
 from whatchanged.tracker.settings import TrackerSettings
@@ -35,6 +38,8 @@ from whatchanged.tracker.state import State
 __all__ = ["Progress", "Runner", "SnapshotCollector"]
 
 _FAILURES_SHOWN = 5
+
+Between = Callable[[Callable[[], None]], Collection[bytes]]
 
 
 class SnapshotCollector(Protocol):
@@ -76,13 +81,18 @@ class Runner:
 
     # Files
 
-    def run_files(self, plan: Plan, job: FileJob) -> Progress:
-        """Look at the files of a job. Raises StorageFull, OutboxFull."""
+    def run_files(self, plan: Plan, job: FileJob, between: Between = lambda _: ()) -> Progress:
+        """Look at the files of a job. Raises StorageFull, OutboxFull.
+
+        `between` is called again and again while the walk is under way, to look at what hints ask for. It calls what
+        it is given before it writes anything (what the walk found earlier must not be written later), and returns the
+        paths that it looked at.
+        """
         run = self._begin(Kind.FILES, job.name)
         self._open_inventory(plan, Kind.FILES)
         previous = self._state.last_run(Kind.FILES, job.name)
         recorder = self._recorder(plan, Kind.FILES, job.name, previous)
-        files = _FilesRun(self._state, self._settings, self._policy, plan, job, recorder, run, self._stop)
+        files = _FilesRun(self._state, self._settings, self._policy, plan, job, recorder, run, self._stop, between)
         outcome = files.run()
         recorder.flush()
         run.changes, run.touched = recorder.changes, recorder.touched
@@ -96,15 +106,50 @@ class Runner:
         self._report_entries(Kind.FILES, recorder)
         return run
 
+    def run_hints(self, plan: Plan, batch: Batch) -> HintedLook:
+        """Look at what hints ask for. Raises StorageFull, OutboxFull."""
+        run = self._begin(Kind.FILES, "watch")
+        self._open_inventory(plan, Kind.FILES)
+        runs = self._state.last_runs(Kind.FILES)
+        recorder = Recorder(
+            self._state,
+            Kind.FILES,
+            detected_by="Watch",
+            previous_run_ns=min((runs[job.name] for job in plan.file_jobs if job.name in runs), default=None),
+            inventory=plan.inventory,
+        )
+        look_ = HintedLook(self._state, self._settings, self._policy, plan, recorder, self._stop)
+        look_.run(batch)
+        recorder.flush()
+        run.seen, run.looked, run.changes, run.touched = (
+            len(look_.paths),
+            look_.looked,
+            recorder.changes,
+            recorder.touched,
+        )
+        run.finished_ns = now_ns()
+        run.duration_ms = (run.finished_ns - run.started_ns) // 1_000_000
+        run.status = RunStatus.OK.value
+        look_.touched = recorder.touched
+        self._report_entries(Kind.FILES, recorder)
+        return look_
+
+    def settled(self, plan: Plan, kind: Kind) -> bool:
+        """Whether every job of a kind has looked at least once since the tracker began."""
+        jobs = [job.name for job in plan.file_jobs] if kind is Kind.FILES else [""]
+        return all((kind, job) in self._started for job in jobs)
+
     # Kinds that are looked at whole
 
-    def run_snapshot(self, plan: Plan, kind: Kind, collector: SnapshotCollector) -> Progress:
+    def run_snapshot(
+        self, plan: Plan, kind: Kind, collector: SnapshotCollector, *, detected_by: str = "Poll"
+    ) -> Progress:
         """Look at all items of a kind. Raises StorageFull, OutboxFull."""
         schedule = plan.schedules[kind]
         run = self._begin(kind, "")
         self._open_inventory(plan, kind)
         previous = self._state.last_run(kind, "")
-        recorder = self._recorder(plan, kind, "", previous)
+        recorder = self._recorder(plan, kind, "", previous, detected_by)
         snapshot = collector.run()
         entering = not self._state.baselines(kind)
         seen: set[bytes] = set()
@@ -189,12 +234,12 @@ class Runner:
         self.progress[f"{kind.value}:{job}"] = run
         return run
 
-    def _recorder(self, plan: Plan, kind: Kind, job: str, previous: int | None) -> Recorder:
+    def _recorder(self, plan: Plan, kind: Kind, job: str, previous: int | None, detected_by: str = "Poll") -> Recorder:
         first = (kind, job) not in self._started
         return Recorder(
             self._state,
             kind,
-            detected_by="Startup" if first else "Poll",
+            detected_by="Startup" if first else detected_by,
             previous_run_ns=previous,
             inventory=plan.inventory,
         )
@@ -320,21 +365,21 @@ class _FilesRun:
         recorder: Recorder,
         progress: Progress,
         stop: threading.Event,
+        between: Between,
     ) -> None:
         self._state = state
         self._root = os.fsencode(settings.root)
         self._job = job
         self._scope = BoundedScope(FileScope(job.rules), policy)
-        self._full = plan.file_scope() if len(plan.file_jobs) > 1 else None
         self._recorder = recorder
         self._progress = progress
         self._network = policy.network_file_systems
         self._budget = budget_of(policy, stop)
         self._stop = stop
-        baselines = state.baselines(Kind.FILES)
-        self._baseline_names = {rule.name for rule in job.rules if rule.identity() in baselines}
-        self._blind = state.blind(Kind.FILES)
-        self._configuration = {rule.name: rule.configuration_id for rule in plan.file_rules}
+        full = plan.file_scope() if len(plan.file_jobs) > 1 else None
+        self._observer = Observer(state, plan, [rule.name for rule in job.rules], full=full)
+        self._between = between
+        self._overtaken: set[bytes] = set()
         self._visited: set[bytes] = set()
         self._vanished: list[bytes] = []
         self._unmatched = {rule.name for rule in job.rules}
@@ -356,11 +401,12 @@ class _FilesRun:
 
     def folder(self, folder: bytes) -> Mapping[bytes, bytes]:
         """Name → signature of what is known in a folder: the collector's `Known`."""
-        return self._state.folder(_container(folder))
+        return self._state.folder(container(folder))
 
     def run(self) -> Outcome:
         """Walk, then decide removals."""
         for look_ in self._collector.run():
+            self._overtaken.update(self._between(self._recorder.flush))
             self._take(look_)
         outcome = self._collector.outcome
         if outcome.status in (RunStatus.OK, RunStatus.PARTIAL):
@@ -369,14 +415,14 @@ class _FilesRun:
 
     def _take(self, seen: FolderLook) -> None:
         if seen.complete and not seen.denied:
-            self._visited.add(_container(seen.folder))
+            self._visited.add(container(seen.folder))
         if self._unmatched:
             self._note_matches(seen)
         self._progress.seen += len(seen.unchanged) + len(seen.looked)
         self._progress.looked += len(seen.looked)
         for looked in seen.looked:
             self._observe(looked)
-        prefix = _container(seen.folder)
+        prefix = container(seen.folder)
         self._vanished += [prefix + name for name in seen.vanished]
 
     def _note_matches(self, seen: FolderLook) -> None:
@@ -389,20 +435,9 @@ class _FilesRun:
                 self._unmatched.difference_update(rule.name for rule in scope.matching(name, folder=True))
 
     def _observe(self, looked: Looked) -> None:
-        path = looked.item.path
-        names = looked.rules
-        if self._full is not None:
-            names = tuple(r.name for r in self._full.match(path, folder=stat.S_ISDIR(looked.item.mode)))
-        entering = self._baseline_names.isdisjoint(looked.rules) or below_any(path, self._blind)
-        self._recorder.add(
-            Observation(
-                item=looked.item,
-                signature=looked.signature,
-                rules=",".join(names),
-                configuration_id=",".join(dict.fromkeys(self._configuration.get(n, "") for n in names)),
-                entering=entering,
-            )
-        )
+        # A hint had it looked at while this walk was under way: that look was the later one.
+        if looked.item.path not in self._overtaken:
+            self._recorder.add(self._observer.observe(looked))
 
     def _decide_removals(self, closed: tuple[bytes, ...]) -> None:
         with PathLooker(self._scope, self._root, network_filesystems=self._network, stop=self._stop) as looker:
@@ -415,12 +450,12 @@ class _FilesRun:
     def _missing(self) -> Iterator[bytes]:
         """Yield what is known and was not seen, in visited folders and in those that were not found."""
         yield from self._vanished
-        for container in self._state.containers():
-            folder = container.rstrip(b"/") or b"/"
-            if container in self._visited or not self._scope.descend(folder):
+        for place in self._state.containers():
+            folder = place.rstrip(b"/") or b"/"
+            if place in self._visited or not self._scope.descend(folder):
                 continue
-            for name in self._state.names(container):
-                path = container + name
+            for name in self._state.names(place):
+                path = place + name
                 if self._scope.match(path) or self._scope.match(path, folder=True):
                     yield path
 
@@ -451,22 +486,3 @@ class _RehashSlice:
         """Move on to the next slice."""
         with state.transaction(limited=False) as change:
             change.set_meta(f"rehash:{job.name}", str(int(state.meta(f"rehash:{job.name}") or 0) + 1))
-
-
-def budget_of(policy: Policy, stop: threading.Event) -> Budget:
-    """Return the budget that the policy allows a run."""
-    return Throttle(bytes_per_second=policy.bytes_per_second, core_share=policy.core_share, stop=stop)
-
-
-def closed_folders(outcome: Outcome) -> tuple[bytes, ...]:
-    """Return the folders of which a run can say nothing."""
-    return (*outcome.denied, *(skipped.path for skipped in outcome.skipped))
-
-
-def below_any(path: bytes, folders: Iterable[bytes]) -> bool:
-    """Whether `path` is one of `folders` or below one."""
-    return any(path == folder or path.startswith(_container(folder)) for folder in folders)
-
-
-def _container(folder: bytes) -> bytes:
-    return folder if folder.endswith(b"/") else folder + b"/"

@@ -17,6 +17,7 @@ if sys.platform != "win32":
         Missing,
         Nothing,
         PathLooker,
+        Unchanged,
         Unmatched,
         look,
     )
@@ -34,6 +35,7 @@ if sys.platform != "win32":
         "Rule",
         "Scope",
         "Throttle",
+        "Unchanged",
         "Unlimited",
         "Unmatched",
         "look",

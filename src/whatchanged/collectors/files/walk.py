@@ -38,6 +38,7 @@ __all__ = [
     "Missing",
     "Nothing",
     "PathLooker",
+    "Unchanged",
     "Unmatched",
     "look",
 ]
@@ -86,6 +87,12 @@ class Missing(msgspec.Struct, frozen=True):
 
 class Unmatched(msgspec.Struct, frozen=True):
     """There may be something at this path, but no rule takes it."""
+
+    path: bytes
+
+
+class Unchanged(msgspec.Struct, frozen=True):
+    """The signature is the known one."""
 
     path: bytes
 
@@ -387,11 +394,11 @@ class _Listing:
         self._present: set[bytes] = set()
         self._hits = 0
 
-    def single(self, entry: _Entry) -> tuple[list[Candidate], list[Failure]]:
+    def single(self, entry: _Entry) -> tuple[list[Candidate], FolderLook]:
         """Return what would be done about one entry."""
         for _ in self._entries(iter((entry,))):
             raise AssertionError("one entry is no batch")
-        return self._candidates, self._look.failures
+        return self._candidates, self._look
 
     def run(self) -> Iterator[_Pending]:
         """List the folder, in batches."""
@@ -553,6 +560,7 @@ class PathLooker:
         scope: Scope,
         root: bytes = b"/",
         *,
+        known: Known | None = None,
         budget: Budget | None = None,
         stop: threading.Event | None = None,
         network_filesystems: bool = False,
@@ -562,6 +570,7 @@ class PathLooker:
         self._collector = FileCollector(
             scope,
             root=root,
+            known=known,
             budget=budget,
             stop=stop,
             network_filesystems=network_filesystems,
@@ -580,7 +589,7 @@ class PathLooker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def look(self, path: bytes) -> Looked | Missing | Unmatched | Failure:
+    def look(self, path: bytes) -> Looked | Unchanged | Missing | Unmatched | Failure:
         """Look at `path`, an absolute path as items have it."""
         shown, _, name = path.rpartition(b"/")
         folder = shown or b"/"
@@ -600,15 +609,19 @@ class PathLooker:
         finally:
             os.close(fd)
 
-    def _entry(self, place: _Place, fd: int, name: bytes, path: bytes) -> Looked | Missing | Unmatched | Failure:
+    def _entry(
+        self, place: _Place, fd: int, name: bytes, path: bytes
+    ) -> Looked | Unchanged | Missing | Unmatched | Failure:
         try:
             entry = _Entry(name, fd)
         except OSError as error:
             return Missing(path) if error.errno in _GONE else Failure(path, reason_of(error))
         listing = _Listing(self._collector, place, fd)
-        candidates, failures = listing.single(entry)
+        candidates, look_ = listing.single(entry)
         if not candidates:
-            return failures[0] if failures else Unmatched(path)
+            if look_.unchanged:
+                return Unchanged(path)
+            return look_.failures[0] if look_.failures else Unmatched(path)
         results = self._looker.look_at_all(fd, _prefix(place.shown), candidates)
         if not results:
             return Failure(path, "stopped")
@@ -639,7 +652,7 @@ class _Entry:
 
 def look(
     path: bytes, scope: Scope, root: bytes = b"/", *, network_filesystems: bool = False
-) -> Looked | Missing | Unmatched | Failure:
+) -> Looked | Unchanged | Missing | Unmatched | Failure:
     """Look at one path, as the walk would have come to it."""
     with PathLooker(scope, root, network_filesystems=network_filesystems) as looker:
         return looker.look(path)

@@ -16,7 +16,7 @@ import errno
 import os
 import struct
 
-__all__ = ["file_system_id", "handle_of", "initialise", "mark", "open_handle", "unmark_all"]
+__all__ = ["file_system_id", "handle_of", "initialise", "mark", "open_handle", "unmark"]
 
 _FAN_CLOEXEC = 0x1
 _FAN_NONBLOCK = 0x2
@@ -37,7 +37,7 @@ _FLAGS = (
     | _FAN_REPORT_TARGET_FID
 )
 _FAN_MARK_ADD = 0x1
-_FAN_MARK_FLUSH = 0x80
+_FAN_MARK_REMOVE = 0x2
 _FAN_MARK_FILESYSTEM = 0x100
 _AT_FDCWD = -100
 _MAX_HANDLE = 128  # MAX_HANDLE_SZ
@@ -83,10 +83,10 @@ def mark(group: int, mask: int, path: bytes) -> None:
         raise _failed(path)
 
 
-def unmark_all(group: int) -> None:
-    """Take every mark on file systems back."""
-    if _libc.fanotify_mark(group, _FAN_MARK_FLUSH | _FAN_MARK_FILESYSTEM, 0, _AT_FDCWD, b"/") < 0:
-        raise _failed()
+def unmark(group: int, mask: int, path: bytes) -> None:
+    """Take the mark off the file system that `path` lies on. Raises OSError: ENOENT if there is none."""
+    if _libc.fanotify_mark(group, _FAN_MARK_REMOVE | _FAN_MARK_FILESYSTEM, mask, _AT_FDCWD, path) < 0:
+        raise _failed(path)
 
 
 def file_system_id(path: bytes) -> bytes:

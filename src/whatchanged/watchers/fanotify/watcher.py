@@ -10,6 +10,7 @@ import sys
 
 assert sys.platform != "win32"
 
+import contextlib
 import errno
 import os
 import threading
@@ -58,7 +59,7 @@ class FanotifyWatcher:
         self._table = FolderTable((), _Nothing(), stop.is_set)
         self._scope: Scope = _Nothing()
         self._areas: tuple[Area, ...] = ()
-        self._marks = 0
+        self._marks: dict[bytes, bytes] = {}
         self._drained = False
 
     def subscribe(self, scope: Scope, views: Sequence[View]) -> Coverage:
@@ -79,7 +80,10 @@ class FanotifyWatcher:
             else Area(view.shown, self.name, since.get(view.shown, now))
             for view in views
         )
-        self._marks = len(systems)
+        for identity, place in self._marks.items():
+            if identity not in systems:
+                self._unmark(identity, place)
+        self._marks = {identity: found[0].place for identity, found in systems.items()}
         self._scope = scope
         table = FolderTable([FileSystem(i, found) for i, found in systems.items()], scope, self._stop.is_set)
         try:
@@ -118,13 +122,18 @@ class FanotifyWatcher:
 
     def coverage(self) -> Coverage:
         """Return what is marked."""
-        return Coverage(self._areas, self._marks)
+        return Coverage(self._areas, len(self._marks))
 
     def close(self) -> None:
         """Close the group; the kernel drops its marks."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def _unmark(self, identity: bytes, place: bytes) -> None:
+        with contextlib.suppress(OSError):  # it was unmounted: the mark went with it
+            if calls.file_system_id(place) == identity:
+                calls.unmark(self._fd, self._mask, place)
 
     # Events
 
