@@ -14,6 +14,7 @@ WhatchangedError
     ├── PeerError        the other end of a pipe is not who it should be, or went away
     ├── StateError       a database or store of ours is damaged, foreign or too new
     ├── StorageFull      no space, or a quota is used up
+    ├── WatchError       a watch cannot be set up, or died
     ├── CredentialError  a token or credential is wrong, expired or revoked
     └── ServerError      a server answered with an error, or not at all
 ```
@@ -35,6 +36,7 @@ __all__ = [
     "SettingsError",
     "StateError",
     "StorageFull",
+    "WatchError",
     "WhatchangedError",
     "WireError",
 ]
@@ -95,6 +97,10 @@ class StateError(OperationError):
 
 class StorageFull(OperationError):
     """The disk or a quota is full."""
+
+
+class WatchError(OperationError):
+    """The machine cannot be watched (any more); looking at it goes on."""
 
 
 class CredentialError(OperationError):

@@ -203,6 +203,13 @@ def test_the_trackers_unit_reads_everything_and_has_no_network(debian: Container
         "    try: open(path, 'w')\n"
         "    except OSError as error: print('refused', error)\n"
         "    else: print('OPENED')\n"
+        "from ctypes import CDLL, get_errno\n"
+        "libc = CDLL(None, use_errno=True)\n"
+        "mounted = libc.mount(b'none', b'/srv', b'tmpfs', 0, None)\n"
+        "print('OPENED' if mounted == 0 else f'refused mount {get_errno()}')\n"
+        "from threading import Event\n"
+        "from whatchanged.watchers.fanotify import FanotifyWatcher\n"
+        "FanotifyWatcher(stop=Event()).close(); print('watches')\n"
         "pipe = socket.socket(socket.AF_UNIX)\n"
         "pipe.connect('/var/lib/whatchanged/pipe/default_fluent.socket'); print('connects')\n"
     )
@@ -222,7 +229,8 @@ def test_the_trackers_unit_reads_everything_and_has_no_network(debian: Container
         debian.run("systemctl", "daemon-reload")
         debian.run("systemctl", "restart", UNITS[0])
     assert "OPENED" not in said, said
-    assert said.count("refused") == 5, said
+    assert said.count("refused") == 6, said
+    assert "watches" in said, said
     assert "reads" in said, said
     assert "connects" in said, said
 

@@ -7,6 +7,7 @@ network_file_systems = false      # may a rule look into NFS, CIFS, …?
 core_share = 0.25                 # of one core, for looking
 bytes_per_second = 50_000_000     # read rate
 pressure_aware = true             # less of both while others wait for a processor
+watch = true                      # notice changes when they happen; false: only with the next poll
 excluded_paths = ["/srv/scratch"] # folders and patterns that are never looked at
 content_deny = ["/srv/app/keys/*"]   # whose content is never uploaded, beside the built-in list
 content_deny_defaults = true         # keep the built-in list of account, key and secret files
@@ -126,6 +127,8 @@ class Policy:
     bytes_per_second: int = 50_000_000
     pressure_aware: bool = True
     """Whether looking takes less while others wait for a processor."""
+    watch: bool = True
+    """Whether changes are noticed when they happen, by asking the kernel to tell of them."""
     excluded_paths: tuple[bytes, ...] = ()
     content_deny: tuple[bytes, ...] = CONTENT_DENY
     source: str = ""
@@ -163,6 +166,7 @@ class Policy:
             "core_share": _between(values, "core_share", 0.25, 0.01, 64.0, problems),
             "bytes_per_second": int(_between(values, "bytes_per_second", 50_000_000, 65_536, 1e12, problems)),
             "pressure_aware": _typed(values, "pressure_aware", True, problems),
+            "watch": _typed(values, "watch", True, problems),
             "excluded_paths": _paths(values, "excluded_paths", problems),
             "content_deny": (*CONTENT_DENY, *own) if keep else own,
         }
@@ -193,6 +197,7 @@ _KNOWN = frozenset(
         "core_share",
         "bytes_per_second",
         "pressure_aware",
+        "watch",
         "excluded_paths",
         "content_deny",
         "content_deny_defaults",

@@ -11,10 +11,9 @@ import sys
 assert sys.platform != "win32"  # mypy's platform branch
 
 import os
-import stat
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
@@ -22,14 +21,19 @@ from whatchanged.collectors import Failure, Outcome, RunStatus
 from whatchanged.collectors.files import Budget, FileCollector, FolderLook, Looked, PathLooker, Pressure, Throttle
 from whatchanged.collectors.files.signature import unread
 from whatchanged.records.items import FileItem, Kind
-from whatchanged.rules import FileRule, FileScope, FileType, Links, Policy
+from whatchanged.rules import FileRule, FileScope, Links, Policy
 from whatchanged.tracker.bounds import BoundedScope
+from whatchanged.tracker.observer import Observer, below_any, configuration_ids, container, rule_names, rules_of
 from whatchanged.tracker.plan import FileJob, Plan
-from whatchanged.tracker.recorder import Observation, Recorder, Removal
+from whatchanged.tracker.recorder import Recorder, Removal
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
 
-__all__ = ["FileMatch", "FileRun", "RehashSlice", "Seen", "budget_of", "closed_folders"]
+__all__ = ["Between", "FileMatch", "FileRun", "RehashSlice", "Seen", "budget_of", "closed_folders"]
+
+
+Between = Callable[[Callable[[], None]], Collection[bytes]]
+"""Called again and again during a walk: it calls what it is given before it writes, and returns what it looked at."""
 
 
 class Seen(Protocol):
@@ -61,7 +65,7 @@ class FileMatch:
 
     def rules(self, item: FileItem) -> Sequence[FileRule]:
         """Return the rules that take `item`."""
-        return _rules_of(self._scope, item)
+        return rules_of(self._scope, item)
 
     def beyond(self, item: FileItem) -> bool:
         """Whether `item` is a link, or lies behind one, that the rules leave out."""
@@ -72,15 +76,8 @@ class FileMatch:
             self._folder = (folder, self._looker.beyond_the_rules(folder or b"/"))
         return self._folder[1]
 
-    @staticmethod
-    def names(rules: Sequence[FileRule]) -> str:
-        """Return RuleName of an item that `rules` take."""
-        return ",".join([rule.name for rule in rules])
-
-    @staticmethod
-    def configuration_ids(rules: Sequence[FileRule]) -> str:
-        """Return ConfigurationId of an item that `rules` take."""
-        return ",".join(dict.fromkeys([rule.configuration_id for rule in rules if rule.configuration_id]))
+    names = staticmethod(rule_names)
+    configuration_ids = staticmethod(configuration_ids)
 
 
 class FileRun:
@@ -96,6 +93,7 @@ class FileRun:
         recorder: Recorder,
         progress: Seen,
         stop: threading.Event,
+        between: Between,
     ) -> None:
         self._state = state
         self._root = os.fsencode(settings.root)
@@ -108,9 +106,9 @@ class FileRun:
         self._progress = progress
         self._policy = policy
         self._stop = stop
-        baselines = state.baselines(Kind.FILES)
-        self._baselined = frozenset(rule for rule in plan.file_rules if rule.identity() in baselines)
-        self._blind = frozenset(state.blind(Kind.FILES))
+        self._observer = Observer(state, plan, self._whole)
+        self._between = between
+        self._overtaken: set[bytes] = set()
         self._visited: set[bytes] = set()
         self._vanished: list[bytes] = []
         self._unmatched = set(job.rules)
@@ -133,11 +131,12 @@ class FileRun:
 
     def folder(self, folder: bytes) -> Mapping[bytes, bytes]:
         """Name → signature of what is known in a folder: the collector's `Known`."""
-        return self._state.folder(_container(folder))
+        return self._state.folder(container(folder))
 
     def run(self) -> Outcome:
         """Walk, then decide removals."""
         for look in self._collector.run():
+            self._overtaken.update(self._between(self._recorder.flush))
             self._take(look)
         outcome = self._collector.outcome
         if outcome.status in (RunStatus.OK, RunStatus.PARTIAL):
@@ -146,19 +145,19 @@ class FileRun:
 
     def _take(self, seen: FolderLook) -> None:
         if seen.complete and not seen.denied:
-            self._visited.add(_container(seen.folder))
+            self._visited.add(container(seen.folder))
         if self._unmatched:
             self._note_matches(seen)
         self._progress.seen += len(seen.unchanged) + len(seen.looked)
         self._progress.looked += len(seen.looked)
         for looked in seen.looked:
             self._observe(looked)
-        prefix = _container(seen.folder)
+        prefix = container(seen.folder)
         self._vanished += [prefix + name for name in seen.vanished]
 
     def _note_matches(self, seen: FolderLook) -> None:
         for looked in seen.looked:
-            self._unmatched.difference_update(_rules_of(self._scope, looked.item))
+            self._unmatched.difference_update(rules_of(self._scope, looked.item))
         if seen.unchanged and self._unmatched:
             scope = self._scope.for_folder(seen.folder)
             for name in seen.unchanged:
@@ -166,17 +165,9 @@ class FileRun:
                 self._unmatched.difference_update(scope.matching(name, folder=True))
 
     def _observe(self, looked: Looked) -> None:
-        path = looked.item.path
-        rules = _rules_of(self._whole, looked.item)
-        self._recorder.add(
-            Observation(
-                item=looked.item,
-                signature=looked.signature,
-                rules=FileMatch.names(rules),
-                configuration_id=FileMatch.configuration_ids(rules),
-                entering=self._baselined.isdisjoint(rules) or below_any(path, self._blind),
-            )
-        )
+        # A hint had it looked at while this walk was under way: that look was the later one.
+        if looked.item.path not in self._overtaken:
+            self._recorder.add(self._observer.observe(looked))
 
     def _decide_removals(self, closed: AbstractSet[bytes]) -> None:
         with PathLooker(
@@ -195,12 +186,12 @@ class FileRun:
     def _missing(self) -> Iterator[bytes]:
         """Yield what is known and was not seen, in visited folders and in those that were not found."""
         yield from self._vanished
-        for container in self._state.containers():
-            folder = container.rstrip(b"/") or b"/"
-            if container in self._visited or not self._scope.descend(folder):
+        for place in self._state.containers():
+            folder = place.rstrip(b"/") or b"/"
+            if place in self._visited or not self._scope.descend(folder):
                 continue
-            for name in self._state.names(container):
-                path = container + name
+            for name in self._state.names(place):
+                path = place + name
                 if self._scope.match(path) or self._scope.match(path, folder=True):
                     yield path
 
@@ -212,7 +203,7 @@ class FileRun:
                 self._observe(found)
         elif not isinstance(found, Failure):
             rules = self._whole.match(path)
-            self._recorder.add(Removal(Kind.FILES, path, configuration_id=FileMatch.configuration_ids(rules)))
+            self._recorder.add(Removal(Kind.FILES, path, configuration_id=configuration_ids(rules)))
 
 
 class RehashSlice:
@@ -249,24 +240,3 @@ def budget_of(policy: Policy, stop: threading.Event) -> Budget:
 def closed_folders(outcome: Outcome) -> tuple[bytes, ...]:
     """Return the folders of which a run can say nothing."""
     return (*outcome.denied, *(skipped.path for skipped in outcome.skipped))
-
-
-def below_any(path: bytes, folders: AbstractSet[bytes]) -> bool:
-    """Whether `path` is one of `folders` or below one; as fast for ten thousand folders as for one."""
-    if not folders or b"/" in folders:
-        return bool(folders)
-    while path and path not in folders:
-        path = path.rpartition(b"/")[0]
-    return bool(path)
-
-
-def _rules_of(scope: BoundedScope, item: FileItem) -> Sequence[FileRule]:
-    """Return the rules that take `item`; rules of the type File take neither folders nor pipes, sockets and devices."""
-    rules = scope.match(item.path, folder=stat.S_ISDIR(item.mode))
-    if stat.S_ISREG(item.mode) or stat.S_ISLNK(item.mode):
-        return rules
-    return [rule for rule in rules if rule.type is not FileType.FILE]
-
-
-def _container(folder: bytes) -> bytes:
-    return folder if folder.endswith(b"/") else folder + b"/"

@@ -11,10 +11,11 @@ assert sys.platform != "win32"  # mypy's platform branch
 
 import contextlib
 import fcntl
+import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from whatchanged import __version__, ipc
@@ -27,16 +28,20 @@ from whatchanged.records.times import time_text
 from whatchanged.rules import Policy
 from whatchanged.tracker.configuration import Configuration
 from whatchanged.tracker.control import ControlServer
-from whatchanged.tracker.exports import EXPORTS, write_export
+from whatchanged.tracker.exports import EXPORTS
+from whatchanged.tracker.hint_work import ExportWriter, FileHints, WholeHints
+from whatchanged.tracker.hints import PendingHints
 from whatchanged.tracker.machine import machine_token, vm_uuid
 from whatchanged.tracker.plan import Plan
 from whatchanged.tracker.preview import preview
 from whatchanged.tracker.reports import begin_epoch, report_plan, report_recovery, report_start, report_trouble
-from whatchanged.tracker.runner import Runner
+from whatchanged.tracker.runner import Progress, Runner
 from whatchanged.tracker.scheduler import Worker
 from whatchanged.tracker.sender import Sender
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
+from whatchanged.tracker.watching import Watching
+from whatchanged.watchers.hints import Hint
 from whatchanged.wire import agent
 
 __all__ = ["run"]
@@ -77,11 +82,14 @@ class _Tracker:
         )
         endpoint = ipc.PathSocket(settings.pipe_socket)
         self._runner = Runner(self._state, settings, self._policy, stop)
+        self._pending: dict[Kind, PendingHints] = {}
+        self._exports: dict[Kind, ExportWriter] = {}
         self._workers = {
             Kind.FILES: self._worker(Kind.FILES),
             Kind.SOFTWARE: self._worker(Kind.SOFTWARE),
             Kind.DAEMONS: self._worker(Kind.DAEMONS),
         }
+        self._watching = Watching(settings, self._policy, self._state, stop, self._hint)
         self._sender = Sender(self._state, endpoint, forwarder_uid=settings.forwarder_uid, stop=stop)
         self._configuration = Configuration(
             self._state,
@@ -99,7 +107,6 @@ class _Tracker:
         )
         self._daemons = SystemdCollector(os.fsencode(settings.root))  # one for good: it keeps unit files it has read
         self._unsettled: dict[Kind, int] = {}
-        self._exports_due = set(self._workers)  # nobody knows how the last life of this process ended
 
     def _lock_folder(self, folder: str) -> None:
         """Refuse to work beside another tracker of the same data folder."""
@@ -126,6 +133,7 @@ class _Tracker:
                 ("sender", self._sender.run),
                 ("configuration", self._configuration.run),
                 ("control", self._control.run),
+                ("watching", self._watching.run),
                 *((worker.kind.value, worker.work) for worker in self._workers.values()),
             )
         ]
@@ -134,6 +142,7 @@ class _Tracker:
         self._stop.wait()
         for worker in self._workers.values():
             worker.wake()
+        self._watching.wake()
         with self._state.committed:
             self._state.committed.notify_all()
         for thread in threads:
@@ -158,13 +167,48 @@ class _Tracker:
     # The plan
 
     def _worker(self, kind: Kind) -> Worker:
-        return Worker(kind, lambda job: self._look(kind, job), stop=self._stop, on_trouble=self._trouble)
+        self._pending[kind] = PendingHints(functools.partial(self._wake, kind))
+        self._exports[kind] = ExportWriter(self._state, kind, self._settings.data.tracker_exports)
+        return Worker(
+            kind,
+            lambda job: self._look(kind, job),
+            stop=self._stop,
+            on_trouble=self._trouble,
+            hinted=self._file_hints() if kind is Kind.FILES else self._whole_hints(kind),
+        )
+
+    def _file_hints(self) -> FileHints:
+        self._hinted_files = FileHints(
+            self._pending[Kind.FILES],
+            self._runner,
+            self._exports[Kind.FILES],
+            lambda: self._configuration.plan,
+            self._poll_files,
+        )
+        return self._hinted_files
+
+    def _whole_hints(self, kind: Kind) -> WholeHints:
+        return WholeHints(
+            self._pending[kind],
+            lambda: self._look_whole(kind, "Watch"),
+            lambda: self._runner.settled(self._configuration.plan, kind),
+        )
+
+    def _wake(self, kind: Kind) -> None:
+        self._workers[kind].wake()
+
+    def _poll_files(self) -> None:
+        self._workers[Kind.FILES].ask()
+
+    def _hint(self, kind: Kind, hints: Sequence[Hint]) -> None:
+        self._pending[kind].add(hints)
 
     def _adopt(self, plan: Plan) -> None:
         self._sender.tags = plan.tags
         log.info(
             "configuration %s: %s", plan.version or "(no rule)", ", ".join(sorted(plan.kinds())) or "nothing to do"
         )
+        self._watching.adopt(plan)
         for kind, worker in self._workers.items():
             # A kind that nobody asks for still has items to let go.
             worker.schedule(plan.looks(kind) or [("", _IDLE_SECONDS)], now=True)
@@ -174,33 +218,40 @@ class _Tracker:
     def _look(self, kind: Kind, job: str) -> float | None:
         """Run one job by the plan in force; return seconds until it should look again early."""
         plan = self._configuration.plan
+        if kind is not Kind.FILES:
+            return self._look_whole(kind, "Poll")[0]
         if self._runner.prune(plan, kind):
-            self._exports_due.add(kind)
+            self._exports[kind].changed()
         if kind not in plan.kinds():
-            self._export(kind)
+            self._exports[kind].write_if_stale()
             return None
-        if kind is Kind.FILES:
-            found = next((j for j in plan.file_jobs if j.name == job), None)
-            if found is None:
-                return 0.1  # the plan changed while this job waited; its own jobs are scheduled
-            run = self._runner.run_files(plan, found)
-        elif kind is Kind.SOFTWARE:
-            run = self._runner.run_snapshot(plan, kind, self._packages)
-        else:
-            run = self._runner.run_snapshot(plan, kind, self._daemons)
-        if run.touched:
-            self._exports_due.add(kind)
-        self._export(kind)
-        report_recovery(self._state, kind)
+        found = next((j for j in plan.file_jobs if j.name == job), None)
+        if found is None:
+            return 0.1  # the plan changed while this job waited; its own jobs are scheduled
+        self._looked(kind, self._runner.run_files(plan, found, self._hinted_files.between))
+        return None
+
+    def _look_whole(self, kind: Kind, detected_by: str) -> tuple[float | None, bool]:
+        """Look at a kind as a whole; return seconds until it should look again early, and whether it found a change."""
+        plan = self._configuration.plan
+        if self._runner.prune(plan, kind):
+            self._exports[kind].changed()
+        if kind not in plan.kinds():
+            self._exports[kind].write_if_stale()
+            return None, False
+        collector = self._packages if kind is Kind.SOFTWARE else self._daemons
+        run = self._runner.run_snapshot(plan, kind, collector, detected_by=detected_by)
+        self._looked(kind, run)
         self._unsettled[kind] = self._unsettled.get(kind, 0) + 1 if run.unsettled else 0
         # Soon, but less and less so: a service that crashes in a loop is never settled.
-        return float(2 ** min(self._unsettled[kind] - 1, 12)) if run.unsettled else None
+        again = float(2 ** min(self._unsettled[kind] - 1, 12)) if run.unsettled else None
+        return again, run.changes > 0
 
-    def _export(self, kind: Kind) -> None:
-        """Write the export, if it is not what is known. It stays due until it was written."""
-        if kind in self._exports_due or not os.path.exists(self._export_path(kind)):
-            write_export(self._state, kind, self._settings.data.tracker_exports)
-            self._exports_due.discard(kind)
+    def _looked(self, kind: Kind, run: Progress) -> None:
+        if run.touched or not os.path.exists(self._export_path(kind)):
+            self._exports[kind].changed()
+        self._exports[kind].write_if_stale()
+        report_recovery(self._state, kind)
 
     def _export_path(self, kind: Kind) -> str:
         return os.path.join(self._settings.data.tracker_exports, EXPORTS[kind])
@@ -312,4 +363,8 @@ class _Tracker:
             "runs": self._runs(),
             "next": {kind.value: worker.due_in() for kind, worker in self._workers.items()},
             "items": {kind.value: self._state.inventory_count(kind) for kind in self._workers},
+            "watch": {
+                **self._watching.status(),
+                "pending": {kind.value: len(pending) for kind, pending in self._pending.items()},
+            },
         }

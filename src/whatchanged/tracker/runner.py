@@ -24,7 +24,9 @@ from whatchanged.records.health import Component, HealthReason, HealthRecord, He
 from whatchanged.records.items import DaemonItem, FileItem, Kind, SoftwareItem
 from whatchanged.records.times import now_ns
 from whatchanged.rules import FileRule, Policy
-from whatchanged.tracker.file_run import FileMatch, FileRun, RehashSlice, closed_folders
+from whatchanged.tracker.file_run import Between, FileMatch, FileRun, RehashSlice, closed_folders
+from whatchanged.tracker.hinted import HintedLook
+from whatchanged.tracker.hints import Batch
 from whatchanged.tracker.plan import FileJob, Plan
 from whatchanged.tracker.recorder import Observation, Recorder, Removal, confirm, request_resend, resend, resend_due
 from whatchanged.tracker.settings import TrackerSettings
@@ -80,13 +82,18 @@ class Runner:
 
     # Files
 
-    def run_files(self, plan: Plan, job: FileJob) -> Progress:
-        """Look at the files of a job. Raises StorageFull, OutboxFull."""
+    def run_files(self, plan: Plan, job: FileJob, between: Between = lambda _: ()) -> Progress:
+        """Look at the files of a job. Raises StorageFull, OutboxFull.
+
+        `between` is called again and again while the walk is under way, to look at what hints ask for. It calls what
+        it is given before it writes anything (what the walk found earlier must not be written later), and returns the
+        paths that it looked at.
+        """
         run = self._begin(Kind.FILES, job.name)
         self._open_inventory(plan, Kind.FILES)
         previous = self._state.last_run(Kind.FILES, job.name)
         recorder = self._recorder(plan, Kind.FILES, job.name, previous)
-        files = FileRun(self._state, self._settings, self._policy, plan, job, recorder, run, self._stop)
+        files = FileRun(self._state, self._settings, self._policy, plan, job, recorder, run, self._stop, between)
         outcome = files.run()
         recorder.flush()
         run.changes, run.touched = recorder.changes, recorder.touched
@@ -100,15 +107,50 @@ class Runner:
         self._report_entries(Kind.FILES, recorder)
         return run
 
+    def run_hints(self, plan: Plan, batch: Batch) -> HintedLook:
+        """Look at what hints ask for. Raises StorageFull, OutboxFull."""
+        run = self._begin(Kind.FILES, "watch")
+        self._open_inventory(plan, Kind.FILES)
+        runs = self._state.last_runs(Kind.FILES)
+        recorder = Recorder(
+            self._state,
+            Kind.FILES,
+            detected_by="Watch",
+            previous_run_ns=min((runs[job.name] for job in plan.file_jobs if job.name in runs), default=None),
+            inventory=plan.inventory,
+        )
+        look_ = HintedLook(self._state, self._settings, self._policy, plan, recorder, self._stop)
+        look_.run(batch)
+        recorder.flush()
+        run.seen, run.looked, run.changes, run.touched = (
+            len(look_.paths),
+            look_.looked,
+            recorder.changes,
+            recorder.touched,
+        )
+        run.finished_ns = now_ns()
+        run.duration_ms = (run.finished_ns - run.started_ns) // 1_000_000
+        run.status = RunStatus.OK.value
+        look_.touched = recorder.touched
+        self._report_entries(Kind.FILES, recorder)
+        return look_
+
+    def settled(self, plan: Plan, kind: Kind) -> bool:
+        """Whether every job of a kind has looked at least once since the tracker began."""
+        jobs = [job.name for job in plan.file_jobs] if kind is Kind.FILES else [""]
+        return all((kind, job) in self._started for job in jobs)
+
     # Kinds that are looked at whole
 
-    def run_snapshot(self, plan: Plan, kind: Kind, collector: SnapshotCollector) -> Progress:
+    def run_snapshot(
+        self, plan: Plan, kind: Kind, collector: SnapshotCollector, *, detected_by: str = "Poll"
+    ) -> Progress:
         """Look at all items of a kind. Raises StorageFull, OutboxFull."""
         schedule = plan.schedules[kind]
         run = self._begin(kind, "")
         self._open_inventory(plan, kind)
         previous = self._state.last_run(kind, "")
-        recorder = self._recorder(plan, kind, "", previous)
+        recorder = self._recorder(plan, kind, "", previous, detected_by)
         snapshot = collector.run()
         if snapshot.outcome.status is RunStatus.STOPPED:  # the machine itself is starting or stopping
             run.status, run.unsettled = RunStatus.STOPPED.value, True
@@ -243,13 +285,13 @@ class Runner:
         self.progress[f"{kind.value}:{job}"] = run
         return run
 
-    def _recorder(self, plan: Plan, kind: Kind, job: str, previous: int | None) -> Recorder:
+    def _recorder(self, plan: Plan, kind: Kind, job: str, previous: int | None, detected_by: str = "Poll") -> Recorder:
         # A job that a new rule brings to a running tracker found nothing that happened while it was off.
         startup = (kind, job) not in self._started and (previous is not None or not self._has_started(kind))
         return Recorder(
             self._state,
             kind,
-            detected_by="Startup" if startup else "Poll",
+            detected_by="Startup" if startup else detected_by,
             previous_run_ns=previous,
             inventory=plan.inventory,
         )

@@ -7,20 +7,37 @@ outbox is full is tried again soon, with a growing pause.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from whatchanged.errors import OperationError, StorageFull
 from whatchanged.records.items import Kind
 
-__all__ = ["Worker"]
+__all__ = ["Hinted", "Worker"]
 
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
+_HINTS = "\0hints"
+"""Stands among the jobs for what watchers ask for; no job has such a name."""
+
+
+class Hinted(Protocol):
+    """Work that comes from hints."""
+
+    def due_at(self) -> float | None:
+        """Return when there is something to do, on the monotonic clock, or None."""
+
+    def run(self) -> None:
+        """Do what is due."""
+
+    def failed(self, pause: float) -> None:
+        """It could not be done: try again after some seconds."""
 
 
 class Worker:
@@ -33,12 +50,17 @@ class Worker:
         *,
         stop: threading.Event,
         on_trouble: Callable[[Kind, OperationError], None],
+        hinted: Hinted | None = None,
     ) -> None:
-        """`run(job)` does it, and may return seconds after which it wants to look again."""
+        """`run(job)` does it, and may return seconds after which it wants to look again.
+
+        `hinted` is what watchers ask for; it runs between the jobs, in the same thread.
+        """
         self.kind = kind
         self._run = run
         self._stop = stop
         self._on_trouble = on_trouble
+        self._hinted = hinted
         self._changed = threading.Condition()
         self._frequencies: dict[str, float] = {}
         self._due: dict[str, float] = {}
@@ -86,12 +108,15 @@ class Worker:
             job = self._next()
             if job is None:
                 continue
+            if job == _HINTS:
+                self._run_hinted()
+                continue
             started = time.monotonic()
             with self._changed:
                 waiting = self._asked.pop(job, [])
                 due = self._due.get(job)
             self.running = job
-            again = self._try(job)
+            again = self._try(functools.partial(self._run, job))
             self.running = ""
             with self._changed:
                 # Who asked for it, or changed the plan, while it ran wants a run that begins after that.
@@ -108,19 +133,32 @@ class Worker:
 
     def _next(self) -> str | None:
         with self._changed:
-            if not self._due:
+            due = dict(self._due)
+            if self._hinted is not None and (at := self._hinted.due_at()) is not None:
+                due[_HINTS] = at
+            if not due:
                 self._changed.wait(1.0)
                 return None
-            job = min(self._due, key=lambda name: self._due[name])
-            wait = self._due[job] - time.monotonic()
+            job = min(due, key=lambda name: due[name])
+            wait = due[job] - time.monotonic()
             if wait > 0:
                 self._changed.wait(min(wait, 3600.0))
                 return None
             return job
 
-    def _try(self, job: str) -> float | None:
+    def _run_hinted(self) -> None:
+        hinted = self._hinted
+        if hinted is None:
+            return
+        self.running = "watch"
+
+        if (pause := self._try(hinted.run)) is not None:
+            hinted.failed(pause)
+        self.running = ""
+
+    def _try(self, run: Callable[[], float | None]) -> float | None:
         try:
-            again = self._run(job)
+            again = run()
         except StorageFull as error:
             self._on_trouble(self.kind, error)
         except OperationError as error:

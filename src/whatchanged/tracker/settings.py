@@ -38,6 +38,8 @@ class TrackerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Every file's content is read again at least this often, whatever its times say."""
     configuration_seconds: float = 300
     """Period of the configuration request where the forwarder cannot hold it open."""
+    watch: bool = True
+    """Whether changes are noticed when they happen, and not only with the next poll."""
     hash_threads: int = msgspec.field(default_factory=lambda: min(os.cpu_count() or 1, 4))
 
     @property

@@ -25,7 +25,7 @@ from whatchanged.records.keys import checksum
 from whatchanged.records.streams import DataType
 from whatchanged.records.tables import table_of
 from whatchanged.records.times import now_ns
-from whatchanged.tracker.transaction import ROW_OVERHEAD, Transaction, place_of
+from whatchanged.tracker.transaction import ROW_OVERHEAD, Transaction, place_of, split_path
 from whatchanged.tracker.witness import Witness
 
 __all__ = ["Known", "Outbound", "OutboxFull", "State"]
@@ -300,9 +300,37 @@ class State:
                 return
             after = (rows[-1][0], rows[-1][1])
 
-    def containers(self) -> list[bytes]:
-        """Return the folders in which files are known."""
-        return [row[0] for row in self.query("SELECT DISTINCT container FROM items WHERE kind = 'Files'")]
+    def containers(self, below: bytes = b"/") -> list[bytes]:
+        """Return the folders in which files are known: `below` (given with its closing slash) and deeper."""
+        end = below[:-1] + b"0"  # the character behind the slash
+        return [
+            row[0]
+            for row in self.query(
+                "SELECT DISTINCT container FROM items WHERE kind = 'Files' AND container >= ? AND container < ?",
+                (below, end),
+            )
+        ]
+
+    def signatures(self, paths: Iterable[bytes]) -> dict[bytes, dict[bytes, bytes]]:
+        """Return folder (with its closing slash) → name → signature of those of `paths` that are known."""
+        places: dict[bytes, list[bytes]] = {}
+        for path in paths:
+            container, name = split_path(path)
+            places.setdefault(container, []).append(name)
+        found: dict[bytes, dict[bytes, bytes]] = {}
+        with self.lock:
+            for container, names in places.items():
+                known = found.setdefault(container, {})
+                for start in range(0, len(names), _NAMES_A_QUERY):
+                    some = names[start : start + _NAMES_A_QUERY]
+                    known.update(
+                        self._db.execute(
+                            "SELECT name, signature FROM items WHERE kind = 'Files' AND container = ? "  # noqa: S608
+                            f"AND name IN ({','.join('?' * len(some))})",
+                            (container, *some),
+                        )
+                    )
+        return found
 
     def names(self, container: bytes) -> list[bytes]:
         """Return the names of the files known in a folder."""

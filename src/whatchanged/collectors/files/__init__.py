@@ -11,7 +11,7 @@ if sys.platform != "win32":
     from whatchanged.collectors.files.budget import Budget, Pressure, Throttle, Unlimited, be_idle
     from whatchanged.collectors.files.listing import FolderLook
     from whatchanged.collectors.files.look import Looked
-    from whatchanged.collectors.files.paths import Missing, PathLooker, Unmatched, look
+    from whatchanged.collectors.files.paths import Missing, PathLooker, Unchanged, Unmatched, look
     from whatchanged.collectors.files.scope import FolderScope, Known, Rule, Scope
     from whatchanged.collectors.files.walk import FileCollector, Nothing
 
@@ -29,6 +29,7 @@ if sys.platform != "win32":
         "Rule",
         "Scope",
         "Throttle",
+        "Unchanged",
         "Unlimited",
         "Unmatched",
         "be_idle",

@@ -152,11 +152,11 @@ class Listing:
         self._candidates: list[Candidate] = []
         self._present: set[bytes] = set()
 
-    def single(self, entry: Entry) -> tuple[list[Candidate], list[Failure]]:
+    def single(self, entry: Entry) -> tuple[list[Candidate], FolderLook]:
         """Return what would be done about one entry."""
         for _ in self._entries(iter((entry,))):
             raise AssertionError("one entry is no batch")
-        return self._candidates, self._look.failures
+        return self._candidates, self._look
 
     def run(self) -> Iterator[Pending]:
         """List the folder, in batches."""

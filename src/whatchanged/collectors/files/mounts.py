@@ -41,6 +41,8 @@ class Mount(msgspec.Struct, frozen=True):
     fs_type: bytes
     major: int
     minor: int
+    root: bytes = b"/"
+    """Which folder of its file system is mounted there."""
 
     def barrier(self) -> Barrier | None:
         """Say why a walk must not enter, or None if it may."""
@@ -64,7 +66,7 @@ def parse_mountinfo(raw: bytes) -> Iterator[Mount]:
             continue
         major, _, minor = fields[2].partition(b":")
         if major.isdigit() and minor.isdigit():
-            yield Mount(_unescape(fields[4]), kind, int(major), int(minor))
+            yield Mount(_unescape(fields[4]), kind, int(major), int(minor), _unescape(fields[3]))
 
 
 def barriers(mounts: Iterator[Mount], root: bytes, *, network: bool = False) -> dict[bytes, tuple[Mount, Barrier]]:

@@ -16,12 +16,12 @@ from whatchanged.collectors.files.budget import Budget
 from whatchanged.collectors.files.links import Barred, Resolver
 from whatchanged.collectors.files.listing import Entry, Listing, Place, is_gone, prefix_of
 from whatchanged.collectors.files.look import Looked
-from whatchanged.collectors.files.scope import Scope
+from whatchanged.collectors.files.scope import Known, Scope
 from whatchanged.collectors.files.signature import SETTLE_NS
 from whatchanged.collectors.files.walk import CONTENT_LIMIT, FileCollector
 from whatchanged.collectors.outcome import Failure, reason_of
 
-__all__ = ["Missing", "PathLooker", "Unmatched", "look"]
+__all__ = ["Missing", "PathLooker", "Unchanged", "Unmatched", "look"]
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -32,6 +32,12 @@ class Missing(msgspec.Struct, frozen=True):
 
 class Unmatched(msgspec.Struct, frozen=True):
     """There may be something at this path, but no rule takes it."""
+
+    path: bytes
+
+
+class Unchanged(msgspec.Struct, frozen=True):
+    """The signature is the known one."""
 
     path: bytes
 
@@ -47,6 +53,7 @@ class PathLooker:
         scope: Scope,
         root: bytes = b"/",
         *,
+        known: Known | None = None,
         budget: Budget | None = None,
         stop: threading.Event | None = None,
         network_filesystems: bool = False,
@@ -57,6 +64,7 @@ class PathLooker:
         self._collector = FileCollector(
             scope,
             root=root,
+            known=known,
             budget=budget,
             stop=stop,
             network_filesystems=network_filesystems,
@@ -82,7 +90,7 @@ class PathLooker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def look(self, path: bytes) -> Looked | Missing | Unmatched | Failure:
+    def look(self, path: bytes) -> Looked | Unchanged | Missing | Unmatched | Failure:
         """Look at `path`, an absolute path as items have it."""
         shown, _, name = path.rpartition(b"/")
         folder = shown or b"/"
@@ -140,15 +148,19 @@ class PathLooker:
     def _policy(self, folder: bytes, name: bytes) -> str:
         return self._scope.for_folder(folder).link_policy(name)
 
-    def _entry(self, place: Place, fd: int, name: bytes, path: bytes) -> Looked | Missing | Unmatched | Failure:
+    def _entry(
+        self, place: Place, fd: int, name: bytes, path: bytes
+    ) -> Looked | Unchanged | Missing | Unmatched | Failure:
         try:
             entry = Entry(name, fd)
         except OSError as error:
             return Missing(path) if is_gone(error) else Failure(path, reason_of(error))
         listing = Listing(self._collector, place, fd)
-        candidates, failures = listing.single(entry)
+        candidates, seen = listing.single(entry)
         if not candidates:
-            return failures[0] if failures else Unmatched(path)
+            if seen.unchanged:
+                return Unchanged(path)
+            return seen.failures[0] if seen.failures else Unmatched(path)
         results = self._looker.look_at_all(fd, prefix_of(place.shown), candidates)
         if not results:
             return Failure(path, "stopped")
@@ -166,7 +178,7 @@ def _prefixes(folder: bytes) -> list[bytes]:
 
 def look(
     path: bytes, scope: Scope, root: bytes = b"/", *, network_filesystems: bool = False
-) -> Looked | Missing | Unmatched | Failure:
+) -> Looked | Unchanged | Missing | Unmatched | Failure:
     """Look at one path, as the walk would have come to it."""
     with PathLooker(scope, root, network_filesystems=network_filesystems) as looker:
         return looker.look(path)

@@ -1,0 +1,409 @@
+"""Watching: the thread that keeps the watchers, and hands what they say to the kinds concerned.
+
+It owns no item and writes no state but health. Whatever goes wrong here becomes a look at everything and a health
+record: a watcher that died, events that were lost, a mount that came or went. Then it begins again, with a growing
+pause. Between two polls the machine is watched as well as it can be; the poll stays as the net below.
+"""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform != "win32"  # mypy's platform branch
+
+import contextlib
+import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from whatchanged.collectors.files.mounts import Barrier, Mount, barriers, parse_mountinfo
+from whatchanged.errors import OperationError, WatchError
+from whatchanged.logs import printable
+from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
+from whatchanged.records.items import Kind
+from whatchanged.records.times import now_ns, time_text
+from whatchanged.rules import FileScope, Policy
+from whatchanged.tracker.bounds import BoundedScope
+from whatchanged.tracker.places import place_scope
+from whatchanged.tracker.plan import Plan
+from whatchanged.tracker.settings import TrackerSettings
+from whatchanged.tracker.state import State
+from whatchanged.watchers.fanotify import FanotifyWatcher
+from whatchanged.watchers.hints import Area, Coverage, Executed, Hint, Reach, Scope, View, Watcher, views
+from whatchanged.watchers.inotify import InotifyWatcher
+from whatchanged.watchers.mounts import MountTable
+
+__all__ = ["Watching"]
+
+log = logging.getLogger(__name__)
+
+_BATCH_SECONDS = 0.02
+"""Pause before a queue is read: events of one file melt into one, which costs its writer and us less."""
+_MOUNT_SECONDS = 0.5
+_LONGEST_WAIT = 60.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_LOST_SECONDS = 60.0
+"""Lost events are told at most this often."""
+_AREAS_TOLD = 10
+
+Deliver = Callable[[Kind, Sequence[Hint]], None]
+
+
+class Watching:
+    """Watches what the plan in force asks for."""
+
+    def __init__(
+        self, settings: TrackerSettings, policy: Policy, state: State, stop: threading.Event, deliver: Deliver
+    ) -> None:
+        """`deliver` hands hints to the worker of a kind."""
+        self._root = os.path.realpath(os.fsencode(settings.root))
+        self._policy = policy
+        self._state = state
+        self._stop = stop
+        self.deliver = deliver
+        self._enabled = settings.watch and policy.watch
+        self._plan = Plan()
+        self._adopted = threading.Event()
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._coverage = Coverage()
+        self._error = ""
+        self._hints = 0
+        self._lost = 0
+        self._lost_told = float("-inf")
+        self._read_condition = threading.Condition()
+        self._read_until = 0.0
+
+    def adopt(self, plan: Plan) -> None:
+        """Watch for another plan from now on."""
+        self._plan = plan
+        self._adopted.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the thread notice that something is new."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_write, b"\0")
+
+    def run(self) -> None:
+        """Watch until stopped."""
+        pause = _FIRST_PAUSE
+        while not self._stop.is_set():
+            if not self._enabled:
+                self._report_off()
+                self._stop.wait()
+                return
+            began = time.monotonic()
+            try:
+                with _Session(self) as session:
+                    session.run()
+            except (WatchError, OSError) as error:
+                pause = _FIRST_PAUSE if time.monotonic() - began > _LONGEST_PAUSE else pause
+                self._died(error)
+                self._stop.wait(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def caught_up(self, timeout: float) -> bool:
+        """Wait until everything that happened before this call was read and delivered; whether that came about."""
+        now = time.monotonic()
+        with self._read_condition:
+            if self._read_until < now:
+                self.wake()
+            return self._read_condition.wait_for(lambda: self._read_until >= now, timeout)
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what is watched and what is polled, for `status`."""
+        areas = [
+            {
+                "path": printable(os.fsdecode(area.path)),
+                "method": area.method,
+                "since": time_text(area.since_ns),
+                "reason": area.reason,
+            }
+            for area in self._coverage.areas
+        ]
+        state = "Off" if not self._enabled else "Failed" if self._error else "Watching"
+        return {
+            "state": state,
+            "error": self._error,
+            "areas": areas,
+            "watches": self._coverage.watches,
+            "limits": list(self._coverage.limits),
+            "hints": self._hints,
+            "lost": self._lost,
+        }
+
+    # For the session
+
+    def parts(self) -> dict[Kind, Scope]:
+        """Return what concerns each kind that is looked at."""
+        plan, found = self._plan, dict[Kind, Scope]()
+        for kind in plan.kinds():
+            scope = BoundedScope(FileScope(plan.file_rules), self._policy) if kind is Kind.FILES else place_scope(kind)
+            if scope is not None:
+                found[kind] = scope
+        return found
+
+    def hand_out(self, parts: Mapping[Kind, Scope], hints: Sequence[Hint]) -> None:
+        """Hand hints to the kinds that they concern."""
+        if not hints:
+            return
+        self._hints += len(hints)
+        lost = [hint for hint in hints if hint.reach is Reach.ALL]
+        if lost:
+            self._report_lost(len(lost))
+        for kind, scope in parts.items():
+            wanted = [hint for hint in hints if _concerns(scope, hint)]
+            if wanted:
+                self.deliver(kind, wanted)
+
+    def read_until(self, moment: float) -> None:
+        """Note that everything before `moment` was read and handed out."""
+        with self._read_condition:
+            self._read_until = moment
+            self._read_condition.notify_all()
+
+    def covered(self, coverage: Coverage) -> None:
+        """Note what is watched now, and say so."""
+        self._coverage = coverage
+        self._error = ""
+        if not self._plan.kinds():
+            return
+        polled = coverage.polled
+        said = [f"{os.fsdecode(a.path)}: {a.reason}" for a in polled[:_AREAS_TOLD]]
+        if len(polled) > _AREAS_TOLD:
+            said.append(f"and {len(polled) - _AREAS_TOLD} more")
+        means: dict[str, list[str]] = {}
+        for area in coverage.areas:
+            if area.method != "poll":
+                means.setdefault(area.method, []).append(os.fsdecode(area.path))
+        detail = "; ".join(
+            [*(f"{method}: {', '.join(paths[:_AREAS_TOLD])}" for method, paths in means.items()), *coverage.limits]
+        )
+        if said:
+            detail += f"; only polled: {'; '.join(said)}"
+        self._report(
+            HealthStatus.WARNING if polled or coverage.limits or not means else HealthStatus.OK,
+            HealthReason.WATCHING,
+            detail or "nothing is watched",
+            "watch",
+        )
+
+    # Health
+
+    def _died(self, error: Exception) -> None:
+        log.warning("watching failed: %s", error)
+        self._error = str(error)
+        now = now_ns()
+        self._coverage = Coverage(tuple(Area(a.path, "poll", now, self._error) for a in self._coverage.areas))
+        self._report(HealthStatus.ERROR, HealthReason.WATCH_LOST, self._error, "watch")
+        everything = [Hint(b"/", time.monotonic(), Reach.ALL)]
+        for kind in self.parts():
+            self.deliver(kind, everything)
+
+    def _report_lost(self, count: int) -> None:
+        self._lost += count
+        now = time.monotonic()
+        if now - self._lost_told > _LOST_SECONDS:
+            self._lost_told = now
+            self._report(
+                HealthStatus.WARNING, HealthReason.WATCH_LOST, "events were lost: everything is looked at instead", None
+            )
+
+    def _report_off(self) -> None:
+        reason = f"by the policy {self._policy.source}" if not self._policy.watch else "by a setting"
+        self._report(
+            HealthStatus.OK, HealthReason.WATCHING, f"watching is switched off {reason}: only polls look", "watch"
+        )
+
+    def _report(self, status: HealthStatus, reason: HealthReason, detail: str, subject: str | None) -> None:
+        with contextlib.suppress(OperationError):  # told again with the next occasion
+            self._state.report(
+                HealthRecord(
+                    component=Component.TRACKER,
+                    status=status,
+                    reason=reason,
+                    time_ns=now_ns(),
+                    detail=printable(detail),
+                ),
+                subject=subject,
+            )
+
+    # What the session reads of us
+
+    @property
+    def root(self) -> bytes:
+        """The root that is looked at, without links."""
+        return self._root
+
+    @property
+    def stop(self) -> threading.Event:
+        """Set when the tracker ends."""
+        return self._stop
+
+    @property
+    def wake_fd(self) -> int:
+        """Readable when something is new."""
+        return self._wake_read
+
+    def take_plan(self) -> bool:
+        """Whether there is a plan that was not taken yet."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wake_read, 4096):
+                pass
+        new = self._adopted.is_set()
+        self._adopted.clear()
+        return new
+
+    @property
+    def network(self) -> bool:
+        """Whether rules may look into network file systems."""
+        return self._policy.network_file_systems
+
+
+def _concerns(scope: Scope, hint: Hint) -> bool:
+    if hint.reach is Reach.ALL:
+        return True
+    if hint.reach is not Reach.ENTRY and scope.descend(hint.path):
+        return True
+    return bool(scope.match(hint.path) or scope.match(hint.path, folder=True))
+
+
+class _Union:
+    """The scopes of all kinds together."""
+
+    def __init__(self, parts: Iterable[Scope]) -> None:
+        self._parts = tuple(parts)
+
+    def descend(self, folder: bytes) -> bool:
+        return any(part.descend(folder) for part in self._parts)
+
+    def match(self, path: bytes, *, folder: bool | None = None) -> Sequence[object]:
+        for part in self._parts:
+            if found := part.match(path, folder=folder):
+                return found
+        return ()
+
+
+class _Session:
+    """One life of the watchers."""
+
+    def __init__(self, owner: Watching) -> None:
+        self._owner = owner
+        self._stack = contextlib.ExitStack()
+        self._parts: dict[Kind, Scope] = {}
+        self._union = _Union(())
+        self._views: list[View] = []
+
+    def __enter__(self) -> _Session:
+        try:
+            self._mounts = MountTable()
+            self._stack.callback(self._mounts.close)
+            self._watchers = list(self._open())
+            self._poll = select.poll()
+            self._poll.register(self._owner.wake_fd, select.POLLIN)
+            self._poll.register(self._mounts.fileno(), MountTable.EVENTS)
+            for watcher in self._watchers:
+                self._poll.register(watcher.fileno(), select.POLLIN)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _open(self) -> Iterable[Watcher]:
+        """Open every watcher that is allowed here, the better first."""
+        refusals: list[WatchError] = []
+        opened = 0
+        for make in (FanotifyWatcher, InotifyWatcher):
+            try:
+                watcher: Watcher = make(stop=self._owner.stop)
+            except WatchError as error:
+                log.info("%s", error)
+                refusals.append(error)
+            else:
+                opened += 1
+                self._stack.callback(watcher.close)
+                yield watcher
+        if not opened:
+            raise refusals[-1]
+
+    def run(self) -> None:
+        """Watch until stopped. Raises WatchError."""
+        self._owner.take_plan()
+        self._subscribe("watching began")
+        while not self._owner.stop.is_set():
+            happened = {fd for fd, _ in self._poll.poll(_LONGEST_WAIT * 1000)}
+            if self._owner.stop.is_set():
+                return
+            if self._owner.take_plan():
+                self._subscribe("another plan")
+            if self._mounts.fileno() in happened:
+                self._remount()
+            self._owner.stop.wait(_BATCH_SECONDS)
+            self._read()
+
+    def _read(self) -> None:
+        now = time.monotonic()
+        for watcher in self._watchers:
+            hints = [event for event in watcher.read() if not isinstance(event, Executed)]
+            self._owner.hand_out(self._parts, hints)
+        if all(watcher.drained for watcher in self._watchers):
+            self._owner.read_until(now)
+
+    def _subscribe(self, why: str) -> None:
+        """Watch anew. What happened before it is found by a look at everything."""
+        self._parts = self._owner.parts()
+        self._union = _Union(self._parts.values())
+        self._views, barred = self._see()
+        self._divide(barred)
+        log.info("%s: %d file systems and folders are watched", why, self._owner.status()["watches"])
+        everything = [Hint(b"/", time.monotonic(), Reach.ALL)]
+        for kind in self._parts:
+            self._owner.deliver(kind, everything)
+
+    def _see(self) -> tuple[list[View], list[Area]]:
+        """Return the views that can be watched, and areas that only a poll can look at."""
+        mounts = list(parse_mountinfo(self._mounts.read()))
+        barred: dict[bytes, tuple[Mount, Barrier]] = barriers(iter(mounts), b"/")
+        found = views(mounts, barred, self._owner.root, self._union)
+        remote = [point for point, (_, barrier) in barred.items() if barrier is Barrier.NETWORK]
+        areas: list[Area] = []
+        if self._owner.network:
+            shown = views([m for m in mounts if m.point in remote], (), self._owner.root, self._union)
+            areas = [Area(v.shown, "poll", now_ns(), "a network file system: others change it unseen") for v in shown]
+        return found, areas
+
+    def _divide(self, polled: Sequence[Area]) -> None:
+        """Give every view to the first watcher that can watch it."""
+        left = list(self._views)
+        areas: list[Area] = []
+        watches = 0
+        limits: list[str] = []
+        for watcher in self._watchers:
+            coverage = watcher.subscribe(self._union, left)
+            areas = [area for area in areas if area.method != "poll"] + list(coverage.areas)
+            watches += coverage.watches
+            limits += coverage.limits
+            refused = {area.path for area in coverage.polled}
+            left = [view for view in left if view.shown in refused]
+        self._owner.covered(Coverage((*areas, *polled), watches, tuple(limits)))
+
+    def _remount(self) -> None:
+        """A mount came or went: watch what is there now, and look at what is below it."""
+        self._owner.stop.wait(_MOUNT_SECONDS)  # they come in flocks
+        before = {(view.point, view.mounted, view.shown) for view in self._views}
+        self._views, barred = self._see()
+        after = {(view.point, view.mounted, view.shown) for view in self._views}
+        moved = before ^ after
+        if not moved:
+            return
+        self._divide(barred)
+        log.info("mounts changed: %s", ", ".join(sorted(os.fsdecode(point) for point, _, _ in moved)))
+        now = time.monotonic()
+        self._owner.hand_out(self._parts, [Hint(shown, now, Reach.TREE) for _, _, shown in moved])
