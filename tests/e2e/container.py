@@ -81,6 +81,8 @@ class Container:
                 [
                     *("systemd-nspawn", "--directory", str(self.root), "--boot", "--register=no", "--keep-unit"),
                     *(f"--machine=wc{os.getpid()}", "--resolv-conf=off", "--console=pipe"),
+                    # A machine of its own may watch its files; nspawn keeps that from containers.
+                    "--system-call-filter=fanotify_init fanotify_mark open_by_handle_at",
                     *(f"--bind-ro={bind}" for bind in binds),
                 ],
                 stdin=subprocess.DEVNULL,

@@ -223,7 +223,7 @@ def test_the_trackers_unit_reads_everything_and_has_no_network(debian: Container
     debian.run("systemctl", "daemon-reload")
     try:
         debian.run("systemctl", "restart", UNITS[0], check=False)
-        said = debian.run("journalctl", "--no-pager", "-u", UNITS[0], "-n", "20").stdout
+        said = debian.run("journalctl", "--no-pager", "-u", UNITS[0], "-n", "30").stdout
     finally:
         debian.run("rm", "-r", folder)
         debian.run("systemctl", "daemon-reload")
