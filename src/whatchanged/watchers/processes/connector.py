@@ -26,6 +26,7 @@ import msgspec
 from whatchanged.errors import OperationError, WireError
 
 __all__ = [
+    "QUEUE_BYTES",
     "Acknowledged",
     "Connector",
     "EventsLost",
@@ -143,7 +144,7 @@ _COMM_CHANGED = 0x200
 _EXIT = 0x80000000
 
 _SO_RCVBUFFORCE = 33
-_QUEUE_BYTES = 8 * 1024 * 1024
+QUEUE_BYTES = 8 * 1024 * 1024
 """Kernel memory that waiting events may take: some ten thousand of them. It is used only while we are behind."""
 _LARGEST = 4096
 _ACKNOWLEDGE_TIMEOUT = 1.0
@@ -184,7 +185,7 @@ def _event(what: int, message: bytes) -> Event:
 class Connector:
     """A subscription to the process events of this machine."""
 
-    def __init__(self, *, queue_bytes: int = _QUEUE_BYTES) -> None:
+    def __init__(self, *, queue_bytes: int = QUEUE_BYTES) -> None:
         """Subscribe; raises OperationError where the kernel or a missing right does not allow it."""
         self._early: list[Occurrence] = []
         self._sequences: dict[int, int] = {}

@@ -27,6 +27,7 @@ import msgspec
 from whatchanged.errors import OperationError, WireError
 from whatchanged.watchers.processes.actor import Actor
 from whatchanged.watchers.processes.connector import (
+    QUEUE_BYTES,
     Connector,
     EventsLost,
     Executed,
@@ -75,8 +76,12 @@ class ObserverHealth(msgspec.Struct, frozen=True):
 class ProcessObserver:
     """Knows the processes of this machine from `start` to `stop`."""
 
-    def __init__(self, *, real_time: bool = True) -> None:
-        """`real_time`: let the thread go before others (SCHED_FIFO) where that is allowed."""
+    def __init__(self, *, real_time: bool = True, queue_bytes: int = QUEUE_BYTES) -> None:
+        """`real_time`: let the thread go before others (SCHED_FIFO) where that is allowed.
+
+        `queue_bytes`: kernel memory that waiting events may take.
+        """
+        self._queue_bytes = queue_bytes
         self._wish_real_time = real_time
         self._table = ProcessTable()
         self._lock = threading.Lock()
@@ -98,7 +103,7 @@ class ProcessObserver:
     def start(self) -> None:
         """Subscribe and look at every process there is; what cannot be had is in `health`."""
         try:
-            self._connector = Connector()
+            self._connector = Connector(queue_bytes=self._queue_bytes)
         except OperationError as error:
             self._no_events = error.message
             self._no_records = self._no_real_time = "not used without process events"
