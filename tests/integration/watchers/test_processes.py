@@ -89,9 +89,9 @@ def run(command: list[str], *, user: int | None = None) -> tuple[int, int, int]:
 @pytest.mark.parametrize("life", ["0", "0.01", "0.05", "0.2"])
 def test_short_processes(observer: ProcessObserver, life: str, tmp_path: Path) -> None:
     command = ["/bin/cp", "/etc/hostname", str(tmp_path / "copy")] if life == "0" else ["/bin/sleep", life]
-    runs = [run(command) for _ in range(ROUNDS)]
     tally = Tally()
-    for pid, began, ended in runs:
+    for _ in range(ROUNDS):
+        pid, began, ended = run(command)
         actor = observer.who(pid, ended, began)
         tally.add(actor, name=Path(command[0]).name, account=0, parent=os.getpid(), command=" ".join(command))
     tally.assert_enough()
@@ -175,6 +175,37 @@ def test_a_process_that_was_there_before(observer: ProcessObserver) -> None:
     assert actor is not None
     assert (actor.pid, actor.account, actor.parent_pid) == (os.getpid(), os.geteuid(), os.getppid())
     assert actor.executable == os.readlink("/proc/self/exe")
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
+def test_a_process_in_a_container_is_known_by_its_pid_on_the_host(observer: ProcessObserver) -> None:
+    container = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "/bin/sleep", "60"])
+    try:
+        children = Path(f"/proc/{container.pid}/task/{container.pid}/children")
+        deadline = time.monotonic() + 30
+        actor = None
+        while (actor is None or actor.name != "sleep") and time.monotonic() < deadline:
+            for pid in children.read_text().split():
+                actor = observer.who(int(pid), time.monotonic_ns())
+        assert actor is not None
+        assert (actor.name, actor.command_line, actor.account) == ("sleep", "/bin/sleep 60", 0)
+        assert (actor.parent_pid, actor.parent_name) == (container.pid, "unshare")
+    finally:
+        container.kill()
+        container.wait()
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
+def test_in_a_container_of_its_own_the_observer_says_that_it_gets_no_events() -> None:
+    program = (
+        "import time\nfrom whatchanged.watchers.processes.observer import ProcessObserver\n"
+        "import os\nwith ProcessObserver() as observer:\n"
+        "  while (actor := observer.who(os.getpid(), time.monotonic_ns())) is None: pass\n"
+        "  print(observer.health().events, actor.pid, actor.account, sep='|')"
+    )
+    inside = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", program]
+    said = subprocess.check_output(inside, text=True).strip()
+    assert said == "no process events: the kernel does not answer|1|0"
 
 
 def test_lost_events_are_said_and_healed() -> None:

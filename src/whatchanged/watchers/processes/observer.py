@@ -124,8 +124,9 @@ class ProcessObserver:
         if self._thread is not None:
             os.eventfd_write(self._wake, 1)
             self._thread.join()
-            os.close(self._wake)
-            self._thread = None
+            with self._caught_up:  # nobody is about to wake it
+                os.close(self._wake)
+                self._thread = None
         for source in (self._connector, self._records):
             if source is not None:
                 source.close()
@@ -167,20 +168,26 @@ class ProcessObserver:
 
     def _catch_up(self, to_ns: int, deadline: float) -> bool:
         """Wait until all that happened by `to_ns` has been taken in; False when it has not by the deadline."""
-        if self._thread is None:
-            return to_ns <= self._drained_ns
         with self._caught_up:
+            if self._thread is None:
+                return to_ns <= self._drained_ns
             early = (to_ns - time.monotonic_ns()) / 10**9
             if early > 0:
-                self._caught_up.wait_for(lambda: bool(self._no_events), min(early, deadline - time.monotonic()))
+                self._caught_up.wait_for(lambda: self._over, min(early, deadline - time.monotonic()))
+                if self._over:
+                    return to_ns <= self._drained_ns
             asked_ns = time.monotonic_ns()
             os.eventfd_write(self._wake, 1)
             drained = self._caught_up.wait_for(
-                lambda: bool(self._no_events) or self._drained_ns >= max(to_ns, asked_ns),
+                lambda: self._over or self._drained_ns >= max(to_ns, asked_ns),
                 max(0.0, deadline - time.monotonic()),
             )
         # The kernel's queue is in order: with an event after that moment, all before it have been seen.
-        return drained or self._last_event_ns >= to_ns
+        return (drained and not self._over) or max(self._drained_ns, self._last_event_ns) >= to_ns
+
+    @property
+    def _over(self) -> bool:
+        return self._stopping or bool(self._no_events)
 
     # The thread
 
