@@ -182,6 +182,8 @@ CONFIGURATION_CHANGE = Table(
             _SOFTWARE,
             low=True,
         ),
+        _own("InitiatingProcessParentName", _STRING, "Program that started the one which made the change", low=True),
+        _own("InitiatingProcessService", _STRING, "Unit of systemd that it ran in: a service or a session", low=True),
     ),
     (DataType.CONFIG_CHANGE, DataType.CONFIG_CHANGE_V2),
 )

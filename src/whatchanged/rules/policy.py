@@ -7,6 +7,7 @@ network_file_systems = false      # may a rule look into NFS, CIFS, …?
 core_share = 0.25                 # of one core, for looking
 bytes_per_second = 50_000_000     # read rate
 pressure_aware = true             # less of both while others wait for a processor
+command_lines = true              # tell the command lines of processes that make changes: they may hold secrets
 watch = true                      # notice changes when they happen; false: only with the next poll
 excluded_paths = ["/srv/scratch"] # folders and patterns that are never looked at
 content_deny = ["/srv/app/keys/*"]   # whose content is never uploaded, beside the built-in list
@@ -127,6 +128,8 @@ class Policy:
     bytes_per_second: int = 50_000_000
     pressure_aware: bool = True
     """Whether looking takes less while others wait for a processor."""
+    command_lines: bool = True
+    """Whether the command line of a process that made a change is told."""
     watch: bool = True
     """Whether changes are noticed when they happen, by asking the kernel to tell of them."""
     excluded_paths: tuple[bytes, ...] = ()
@@ -166,6 +169,7 @@ class Policy:
             "core_share": _between(values, "core_share", 0.25, 0.01, 64.0, problems),
             "bytes_per_second": int(_between(values, "bytes_per_second", 50_000_000, 65_536, 1e12, problems)),
             "pressure_aware": _typed(values, "pressure_aware", True, problems),
+            "command_lines": _typed(values, "command_lines", True, problems),
             "watch": _typed(values, "watch", True, problems),
             "excluded_paths": _paths(values, "excluded_paths", problems),
             "content_deny": (*CONTENT_DENY, *own) if keep else own,
@@ -197,6 +201,7 @@ _KNOWN = frozenset(
         "core_share",
         "bytes_per_second",
         "pressure_aware",
+        "command_lines",
         "watch",
         "excluded_paths",
         "content_deny",

@@ -9,21 +9,36 @@ assert sys.platform != "win32"  # mypy's platform branch
 import os
 import threading
 from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import msgspec
 
 from whatchanged.collectors import Failure, RunStatus
 from whatchanged.collectors.files import FileCollector, FolderLook, FolderScope, Looked, PathLooker, Unchanged
+from whatchanged.collectors.files.signature import changed_ns
 from whatchanged.records.items import Kind
 from whatchanged.rules import Policy
+from whatchanged.tracker.actors import Inquiry, Touch
 from whatchanged.tracker.bounds import BoundedScope
 from whatchanged.tracker.file_run import budget_of, closed_folders
 from whatchanged.tracker.hints import Batch
 from whatchanged.tracker.observer import Observer, below_any, configuration_ids, container
 from whatchanged.tracker.plan import Plan
-from whatchanged.tracker.recorder import Recorder, Removal
+from whatchanged.tracker.recorder import Observation, Recorder, Removal
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
 
-__all__ = ["HintedLook"]
+__all__ = ["Attribution", "HintedLook"]
+
+
+class Attribution(Protocol):
+    """Who touched paths of late."""
+
+    def inquiry(self) -> Inquiry | None:
+        """Wait until all that happened so far is known; return a way to ask, None if nobody can say."""
+
+    def take(self, path: bytes) -> Touch | None:
+        """Return the touch of `path`, and forget it."""
 
 
 class HintedLook:
@@ -37,7 +52,10 @@ class HintedLook:
         plan: Plan,
         recorder: Recorder,
         stop: threading.Event,
+        attribution: Attribution,
     ) -> None:
+        self._attribution = attribution
+        self._found: list[Observation | Removal] = []
         self._state = state
         self._settings = settings
         self._root = os.fsencode(settings.root)
@@ -62,6 +80,22 @@ class HintedLook:
         for folder, deep in [(f, True) for f in _outermost(batch.trees)] + [(f, False) for f in batch.folders]:
             known.update(self._walk(folder, deep=deep))
         self._look_at(batch.entries | batch.trees | known)
+        self._attribute()
+
+    def _attribute(self) -> None:
+        """Record what was found at single paths, with who did it.
+
+        Asked for after the looks, and after all that happened until then is known: somebody else may have come between
+        an event and the look that it led to.
+        """
+        inquiry = self._attribution.inquiry() if self._found else None
+        for what in self._found:
+            if isinstance(what, Removal):
+                touch, changed = self._attribution.take(what.key), None
+            else:
+                touch, changed = self._attribution.take(what.item.key()), changed_ns(what.signature)
+            actor = inquiry.columns(touch, changed) if inquiry is not None else {}
+            self._recorder.add(msgspec.structs.replace(what, actor=actor))
 
     def folder(self, folder: bytes) -> Mapping[bytes, bytes]:
         """Name → signature of what is known in a folder: the collector's `Known`."""
@@ -99,7 +133,7 @@ class HintedLook:
     def _take(self, seen: FolderLook) -> Iterable[bytes]:
         prefix = container(seen.folder)
         for looked in seen.looked:
-            self._observe(looked)
+            self._recorder.add(self._observe(looked))
         self.paths.update(prefix + name for name in seen.unchanged)
         return [prefix + name for name in seen.vanished]
 
@@ -120,21 +154,23 @@ class HintedLook:
                 self.paths.add(path)
                 found = looker.look(path)
                 if isinstance(found, Looked):
-                    self._observe(found)
+                    self._found.append(self._observe(found))
                 elif not isinstance(found, Failure | Unchanged) and self._is_known(path):
                     ids = configuration_ids(self._scope.match(path))
-                    self._recorder.add(Removal(Kind.FILES, path, configuration_id=ids))
+                    self._found.append(Removal(Kind.FILES, path, configuration_id=ids))
+                elif isinstance(found, Unchanged):
+                    self._attribution.take(path)
 
     def _is_known(self, path: bytes) -> bool:
         cut = path.rfind(b"/") + 1
         return path[cut:] in self._signatures.get(path[:cut], {})
 
-    def _observe(self, looked: Looked) -> None:
+    def _observe(self, looked: Looked) -> Observation:
         self.looked += 1
         self.paths.add(looked.item.path)
         if looked.item.sha256:
             self.sizes[looked.item.path] = looked.item.size
-        self._recorder.add(self._observer.observe(looked))
+        return self._observer.observe(looked)
 
 
 class _Part:

@@ -81,7 +81,8 @@ class _Tracker:
             },
         )
         endpoint = ipc.PathSocket(settings.pipe_socket)
-        self._runner = Runner(self._state, settings, self._policy, stop)
+        self._watching = Watching(settings, self._policy, self._state, stop, self._hint)
+        self._runner = Runner(self._state, settings, self._policy, stop, self._watching)
         self._pending: dict[Kind, PendingHints] = {}
         self._exports: dict[Kind, ExportWriter] = {}
         self._workers = {
@@ -89,7 +90,6 @@ class _Tracker:
             Kind.SOFTWARE: self._worker(Kind.SOFTWARE),
             Kind.DAEMONS: self._worker(Kind.DAEMONS),
         }
-        self._watching = Watching(settings, self._policy, self._state, stop, self._hint)
         self._sender = Sender(self._state, endpoint, forwarder_uid=settings.forwarder_uid, stop=stop)
         self._configuration = Configuration(
             self._state,

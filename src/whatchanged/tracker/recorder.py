@@ -47,6 +47,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     configuration_id: str
     entering: bool
     """The last run could not see it: if it is not known, it was there all the same, so it is no addition."""
+    actor: Mapping[str, Value] = {}
+    """Columns that say who changed it."""
 
 
 class Removal(msgspec.Struct, frozen=True):
@@ -56,6 +58,8 @@ class Removal(msgspec.Struct, frozen=True):
     key: bytes
     left_rules: bool = False
     configuration_id: str = ""
+    actor: Mapping[str, Value] = {}
+    """Columns that say who removed it."""
 
 
 class Recorder:
@@ -115,6 +119,7 @@ class Recorder:
         quiet = entering or (known is not None and _is_other_view(known, seen))
         rows = [] if quiet else change_rows(known.item if known else None, seen.item)
         previous = None if seen.entering else self._previous_ns
+        rows = [{**row, **seen.actor} for row in rows]
         self._put_changes(change, rows, now, seen.rules, seen.configuration_id, previous)
         if self._inventory and (known is None or known.digest != digest or known.rules != seen.rules):
             change.put(DataType.CONFIG_DATA_V2, row, now)
@@ -133,7 +138,7 @@ class Recorder:
         if known is None:
             return 0, 0, 0
         now = now_ns()
-        rows = [] if gone.left_rules else change_rows(known.item, None)
+        rows = [] if gone.left_rules else [{**row, **gone.actor} for row in change_rows(known.item, None)]
         self._put_changes(change, rows, now, known.rules, gone.configuration_id, self._previous_ns)
         if self._inventory:
             change.put(DataType.CONFIG_DATA_V2, _tombstone(self._kind, known, now, gone.left_rules), now)

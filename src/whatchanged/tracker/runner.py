@@ -25,7 +25,7 @@ from whatchanged.records.items import DaemonItem, FileItem, Kind, SoftwareItem
 from whatchanged.records.times import now_ns
 from whatchanged.rules import FileRule, Policy
 from whatchanged.tracker.file_run import Between, FileMatch, FileRun, RehashSlice, closed_folders
-from whatchanged.tracker.hinted import HintedLook
+from whatchanged.tracker.hinted import Attribution, HintedLook
 from whatchanged.tracker.hints import Batch
 from whatchanged.tracker.plan import FileJob, Plan
 from whatchanged.tracker.recorder import Observation, Recorder, Removal, confirm, request_resend, resend, resend_due
@@ -44,6 +44,16 @@ class SnapshotCollector(Protocol):
 
     def run(self) -> Snapshot[SoftwareItem] | Snapshot[DaemonItem]:
         """Look."""
+
+
+class _Nobody:
+    """Names nobody."""
+
+    def inquiry(self) -> None:
+        return None
+
+    def take(self, path: bytes) -> None:
+        return None
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -68,7 +78,16 @@ class Progress(msgspec.Struct, kw_only=True):
 class Runner:
     """Runs jobs against the state; one run of a kind at a time."""
 
-    def __init__(self, state: State, settings: TrackerSettings, policy: Policy, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        state: State,
+        settings: TrackerSettings,
+        policy: Policy,
+        stop: threading.Event,
+        attribution: Attribution | None = None,
+    ) -> None:
+        """`attribution` says who touched a file of late; without it nobody is named."""
+        self._attribution = attribution or _Nobody()
         self._state = state
         self._settings = settings
         self._policy = policy
@@ -119,7 +138,7 @@ class Runner:
             previous_run_ns=min((runs[job.name] for job in plan.file_jobs if job.name in runs), default=None),
             inventory=plan.inventory,
         )
-        look_ = HintedLook(self._state, self._settings, self._policy, plan, recorder, self._stop)
+        look_ = HintedLook(self._state, self._settings, self._policy, plan, recorder, self._stop, self._attribution)
         look_.run(batch)
         recorder.flush()
         run.seen, run.looked, run.changes, run.touched = (

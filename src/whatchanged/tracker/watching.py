@@ -18,7 +18,10 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
+
+import msgspec
 
 from whatchanged.collectors.files.mounts import Barrier, Mount, barriers, parse_mountinfo
 from whatchanged.errors import OperationError, WatchError
@@ -27,6 +30,7 @@ from whatchanged.records.health import Component, HealthReason, HealthRecord, He
 from whatchanged.records.items import Kind
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.rules import FileScope, Policy
+from whatchanged.tracker.actors import Actors, Inquiry, Touch
 from whatchanged.tracker.bounds import BoundedScope
 from whatchanged.tracker.places import place_scope
 from whatchanged.tracker.plan import Plan
@@ -36,6 +40,7 @@ from whatchanged.watchers.fanotify import FanotifyWatcher
 from whatchanged.watchers.hints import Area, Coverage, Executed, Hint, Reach, Scope, View, Watcher, views
 from whatchanged.watchers.inotify import InotifyWatcher
 from whatchanged.watchers.mounts import MountTable
+from whatchanged.watchers.processes.observer import ProcessObserver
 
 __all__ = ["Watching"]
 
@@ -49,6 +54,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _LOST_SECONDS = 60.0
 """Lost events are told at most this often."""
 _AREAS_TOLD = 10
+_CATCH_UP_SECONDS = 1.0
 
 Deliver = Callable[[Kind, Sequence[Hint]], None]
 
@@ -75,7 +81,21 @@ class Watching:
         self._lost = 0
         self._lost_told = float("-inf")
         self._read_condition = threading.Condition()
-        self._read_until = 0.0
+        self._read_until = time.monotonic()
+        self._observer = ProcessObserver()
+        self._actors = Actors(self._observer, self._root, command_lines=policy.command_lines)
+
+    # Who
+
+    def inquiry(self) -> Inquiry | None:
+        """Wait until all that happened so far is known; return a way to ask who did it, None if nobody can say."""
+        return self._actors.inquiry() if self.caught_up(_CATCH_UP_SECONDS) else None
+
+    def take(self, path: bytes) -> Touch | None:
+        """Return who touched `path` since it was taken last."""
+        return self._actors.take(path)
+
+    # What
 
     def adopt(self, plan: Plan) -> None:
         """Watch for another plan from now on."""
@@ -90,12 +110,17 @@ class Watching:
 
     def run(self) -> None:
         """Watch until stopped."""
+        if not self._enabled:
+            self._report_off()
+            self._stop.wait()
+            return
+        with self._observer:
+            self._report_who()
+            self._watch()
+
+    def _watch(self) -> None:
         pause = _FIRST_PAUSE
         while not self._stop.is_set():
-            if not self._enabled:
-                self._report_off()
-                self._stop.wait()
-                return
             began = time.monotonic()
             try:
                 with _Session(self) as session:
@@ -134,6 +159,7 @@ class Watching:
             "limits": list(self._coverage.limits),
             "hints": self._hints,
             "lost": self._lost,
+            "who": msgspec.structs.asdict(self._observer.health()),
         }
 
     # For the session
@@ -147,10 +173,15 @@ class Watching:
                 found[kind] = scope
         return found
 
-    def hand_out(self, parts: Mapping[Kind, Scope], hints: Sequence[Hint]) -> None:
+    def hand_out(self, parts: Mapping[Kind, Scope], events: Sequence[Hint | Executed]) -> None:
         """Hand hints to the kinds that they concern."""
-        if not hints:
+        if not events:
             return
+        with self._read_condition:
+            since = self._read_until
+        files = parts.get(Kind.FILES)
+        self._actors.note([e for e in events if isinstance(e, Executed) or (files and _concerns(files, e))], since)
+        hints = [event for event in events if not isinstance(event, Executed)]
         self._hints += len(hints)
         lost = [hint for hint in hints if hint.reach is Reach.ALL]
         if lost:
@@ -212,6 +243,15 @@ class Watching:
             self._report(
                 HealthStatus.WARNING, HealthReason.WATCH_LOST, "events were lost: everything is looked at instead", None
             )
+
+    def _report_who(self) -> None:
+        health = self._observer.health()
+        missing = "; ".join(f"{what}: {why}" for what, why in (
+            ("process events", health.events), ("exit records", health.records), ("priority", health.real_time),
+        ) if why and why != "not started")  # fmt: skip
+        detail = f"who makes changes is not always known: {missing}" if missing else "who makes changes is known"
+        status = HealthStatus.WARNING if health.events else HealthStatus.OK
+        self._report(status, HealthReason.WATCHING, detail, "who")
 
     def _report_off(self) -> None:
         reason = f"by the policy {self._policy.source}" if not self._policy.watch else "by a setting"
@@ -320,9 +360,10 @@ class _Session:
         """Open every watcher that is allowed here, the better first."""
         refusals: list[WatchError] = []
         opened = 0
-        for make in (FanotifyWatcher, InotifyWatcher):
+        makers: tuple[Callable[..., Watcher], ...] = (partial(FanotifyWatcher, executions=True), InotifyWatcher)
+        for make in makers:
             try:
-                watcher: Watcher = make(stop=self._owner.stop)
+                watcher = make(stop=self._owner.stop)
             except WatchError as error:
                 log.info("%s", error)
                 refusals.append(error)
@@ -351,8 +392,7 @@ class _Session:
     def _read(self) -> None:
         now = time.monotonic()
         for watcher in self._watchers:
-            hints = [event for event in watcher.read() if not isinstance(event, Executed)]
-            self._owner.hand_out(self._parts, hints)
+            self._owner.hand_out(self._parts, watcher.read())
         if all(watcher.drained for watcher in self._watchers):
             self._owner.read_until(now)
 

@@ -46,8 +46,8 @@ class Executed(msgspec.Struct, frozen=True):
     """A process opened a file in order to execute it: told in the same order as its hints."""
 
     pid: int
-    path: bytes
-    """As this process names it."""
+    name: bytes
+    """Of the file in its folder: the program, a script, its interpreter, or the loader."""
     when: float
 
 

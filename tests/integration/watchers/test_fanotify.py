@@ -46,8 +46,7 @@ def test_the_process_of_a_change_and_what_it_executed(bench: Bench, witnessed: l
     child.wait()
     read = bench.read()
     assert {hint.pid for hint in read if isinstance(hint, Hint)} == {child.pid}
-    executed = [event.path for event in read if isinstance(event, Executed) and event.pid == child.pid]
-    assert any(os.path.realpath(path) == os.fsencode(os.path.realpath("/usr/bin/touch")) for path in executed)
+    assert b"touch" in [event.name for event in read if isinstance(event, Executed) and event.pid == child.pid]
     assert read.index(next(e for e in read if isinstance(e, Executed) and e.pid == child.pid)) < read.index(
         next(hint for hint in read if isinstance(hint, Hint))
     )

@@ -219,7 +219,7 @@ def test_lost_events_are_said_and_healed() -> None:
         try:
             actor = None
             # Popen returns when the program is in place, which is a little before the kernel's event says so.
-            while (actor is None or actor.name is None) and time.monotonic() < deadline:
+            while (actor is None or None in (actor.name, actor.account)) and time.monotonic() < deadline:
                 actor = observer.who(sleeper.pid, time.monotonic_ns())
             assert actor is not None
             assert (actor.name, actor.account) == ("sleep", 0)
@@ -271,3 +271,15 @@ def _answers_from_proc(to: int) -> int:
         sleeper.wait()
         os.write(to, f"{observer.health().events}\n{' '.join(map(str, answers))}".encode())
     return 0
+
+
+def test_somebody_elses_subscription_is_no_loss() -> None:
+    with ProcessObserver() as observer:
+        for _ in range(20):
+            Connector().close()
+            subprocess.run(["/bin/true"], check=True)
+        began = time.monotonic_ns()
+        done = subprocess.Popen(["/bin/true"])
+        done.wait()
+        assert observer.who(done.pid, time.monotonic_ns(), began) is not None
+        assert observer.health().losses == 0

@@ -160,9 +160,10 @@ def test_status_and_health_say_what_is_watched(tracking: Tracking) -> None:
     watch = tracking.status()["watch"]
     assert watch["state"] == "Watching"
     assert [(area["path"], area["method"]) for area in watch["areas"]] == [("/", "fanotify")]
-    (told,) = tracking.health("Watching")
-    assert told["Status"] == "Ok"
-    assert "fanotify: /" in told["Detail"]
+    who, watched = tracking.health("Watching")
+    assert "who makes changes is" in who["Detail"]
+    assert watched["Status"] == "Ok"
+    assert "fanotify: /" in watched["Detail"]
 
 
 def test_a_package_database_and_a_unit_folder_mark_their_kinds(tracking: Tracking) -> None:

@@ -26,7 +26,10 @@ def test_the_tracker_may_open_no_ip_socket() -> None:
     settings = _settings("whatchanged-tracker.service")
     assert settings["RestrictAddressFamilies"] == "AF_UNIX AF_NETLINK"
     assert settings["IPAddressDeny"] == "any"
-    assert settings["CapabilityBoundingSet"] == "CAP_DAC_READ_SEARCH CAP_SYS_ADMIN CAP_NET_ADMIN"
+    assert (
+        settings["CapabilityBoundingSet"]
+        == "CAP_DAC_READ_SEARCH CAP_SYS_ADMIN CAP_NET_ADMIN CAP_SYS_PTRACE CAP_SYS_NICE"
+    )
     assert not {"@mount", "@privileged", "@module"} & set(settings["SystemCallFilter"].split())
     assert settings["ReadWritePaths"] == "/var/lib/whatchanged/tracker"
     assert "PrivateNetwork" not in settings, "it would cut off the kernel's process events"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 if sys.platform != "win32":
+    from whatchanged.collectors.files.accounts import names_of_users
     from whatchanged.collectors.files.budget import Budget, Pressure, Throttle, Unlimited, be_idle
     from whatchanged.collectors.files.listing import FolderLook
     from whatchanged.collectors.files.look import Looked
@@ -34,4 +35,5 @@ if sys.platform != "win32":
         "Unmatched",
         "be_idle",
         "look",
+        "names_of_users",
     ]

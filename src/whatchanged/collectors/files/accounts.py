@@ -14,7 +14,7 @@ import os
 
 from whatchanged.collectors.files.system import Tree
 
-__all__ = ["Accounts", "parse_names"]
+__all__ = ["Accounts", "names_of_users", "parse_names"]
 
 _LARGEST = 16 * 1024 * 1024
 
@@ -30,6 +30,12 @@ class Accounts:
     def of(cls, tree: Tree) -> Accounts:
         """Read them; a machine (or image) without these files has numbers only."""
         return cls(parse_names(_read(tree, b"/etc/passwd")), parse_names(_read(tree, b"/etc/group")))
+
+
+def names_of_users(root: bytes) -> dict[int, str]:
+    """Return uid → name of the machine below `root`."""
+    with Tree(root) as tree:
+        return Accounts.of(tree).users
 
 
 def parse_names(raw: bytes) -> dict[int, str]:

@@ -11,7 +11,7 @@ import os
 import struct
 import time
 
-__all__ = ["NOWHERE", "SETTLE_NS", "followed", "mark_unread", "pack_status", "settled", "unread"]
+__all__ = ["NOWHERE", "SETTLE_NS", "changed_ns", "followed", "mark_unread", "pack_status", "settled", "unread"]
 
 _PACKED = struct.Struct("<qqqQIII")
 _pack = _PACKED.pack
@@ -60,3 +60,8 @@ def unread(signature: bytes) -> bool:
 def followed(signature: bytes) -> bool:
     """Whether it is that of a link which was looked at together with what it leads to (perhaps nowhere)."""
     return len(signature) >= 2 * _PACKED.size
+
+
+def changed_ns(signature: bytes) -> int:
+    """Return the change time in it, in nanoseconds since 1970; of a followed link that of what it leads to."""
+    return int(_PACKED.unpack_from(signature, (len(signature) // _PACKED.size - 1) * _PACKED.size)[2])

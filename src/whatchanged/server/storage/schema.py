@@ -145,4 +145,11 @@ MIGRATIONS: tuple[Migration, ...] = (
             f"CREATE OR REPLACE VIEW ConfigurationData AS {inventory_sql(bound=False)}",
         ),
     ),
+    Migration(
+        "0004 parent and service of who made a change",
+        tuple(
+            f"ALTER TABLE ConfigurationChange ADD COLUMN IF NOT EXISTS `{name}` LowCardinality(String)"
+            for name in ("InitiatingProcessParentName", "InitiatingProcessService")
+        ),
+    ),
 )

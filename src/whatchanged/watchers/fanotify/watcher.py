@@ -153,9 +153,8 @@ class FanotifyWatcher:
         if event.place is None:
             return
         folder = self._table.find(event.place.folder)
-        if event.mask & events.OPEN_EXEC and folder is not None:
-            path = below(folder.system.widest.outside(folder.inner)) + event.place.name
-            found.append(Executed(event.pid, path, when))
+        if event.mask & events.OPEN_EXEC:
+            found.append(Executed(event.pid, event.place.name, when))
         before = len(found)
         if event.mask & events.RENAME:
             self._rename(event, folder, when, found)

@@ -117,6 +117,7 @@ class EventsLost(OperationError):
     """The kernel threw events away because they were not fetched in time."""
 
 
+_NO_CPU = 0xFFFFFFFF
 _NLMSG = struct.Struct("=IHHII")  # linux/netlink.h: length, type, flags, sequence, port
 _CN_MSG = struct.Struct("=IIIIHH")  # linux/connector.h: idx, val, seq, ack, len, flags
 _EVENT = struct.Struct("=IIQ")  # linux/cn_proc.h: what, cpu, timestamp_ns
@@ -240,7 +241,9 @@ class Connector:
         After EventsLost, what still waits is older than the gap or on either side of it: see `discard`.
         """
         occurrence = self._early.pop(0) if self._early else self._receive()
-        if occurrence is not None and not isinstance(occurrence.event, Acknowledged):
+        # An answer to somebody else's subscription has a number too, where the kernel sends it the way of events; where
+        # it does not, it bears no processor.
+        if occurrence is not None and occurrence.cpu != _NO_CPU:
             self._count(occurrence)
         return occurrence
 

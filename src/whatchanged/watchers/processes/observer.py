@@ -166,6 +166,14 @@ class ProcessObserver:
             return _who_is_there(pid, earliest_ns)
         return actor
 
+    def last_program_ns(self, pid: int, at_ns: int, earliest_ns: int) -> int | None:
+        """Return since when `pid` ran the program that it ran last in a stretch; None when that is not known.
+
+        Ask after `who`, which waits until all that happened is known.
+        """
+        with self._lock:
+            return self._table.last_program_ns(pid, at_ns, earliest_ns)
+
     def _catch_up(self, to_ns: int, deadline: float) -> bool:
         """Wait until all that happened by `to_ns` has been taken in; False when it has not by the deadline."""
         with self._caught_up:

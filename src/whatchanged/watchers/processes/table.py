@@ -308,6 +308,21 @@ class ProcessTable:
             service=life.service,
         )
 
+    def last_program_ns(self, pid: int, at_ns: int, earliest_ns: int) -> int | None:
+        """Return since when `pid` was what it was at the end of a stretch, at the earliest from its beginning."""
+        lives = [
+            life
+            for life in self._lives.get(pid, ())
+            if life.known_ns <= at_ns and (life.ended_ns is None or life.ended_ns >= earliest_ns)
+        ]
+        if len(lives) != 1:
+            return None
+        phases = _between(lives[0].phases, at_ns, earliest_ns)
+        if not phases:
+            return None
+        own = [phase.since_ns for phase in phases if phase.program is phases[-1].program]
+        return max(min(own), earliest_ns)
+
     def settled_ns(self, pid: int, at_ns: int) -> int:
         """Return until when events may still contradict what `who` says of this moment."""
         life = self._living.get(pid)
