@@ -1,4 +1,6 @@
-"""`python -m benchmarks [scan] [ingestion]`: measure, and print one table of ratios. Without a name: everything.
+"""`python -m benchmarks [scan] [ingestion] [latency] [idle]`: measure, and print one table of ratios.
+
+Without a name: everything.
 
 make bench ARGS="scan --tree /usr --rounds 1"
 make bench ARGS="ingestion --machines 1000 --rows 200"
@@ -12,10 +14,10 @@ assert sys.platform != "win32"
 
 import argparse
 
-from benchmarks import ingestion, scan
+from benchmarks import ingestion, scan, watching
 from benchmarks.table import Measure, show
 
-_NAMES = ("scan", "ingestion")
+_NAMES = ("scan", "ingestion", "latency", "idle")
 
 
 def main() -> None:
@@ -31,6 +33,9 @@ def main() -> None:
     parser.add_argument("--machines", type=int, default=1000, help="machines that upload at once (default 1000)")
     parser.add_argument("--rows", type=int, default=100, help="rows in a body (default 100)")
     parser.add_argument("--bodies", type=int, default=2, help="bodies of each machine and round (default 2)")
+    parser.add_argument("--changes", type=int, default=1000, help="changes whose way is timed (default 1000)")
+    parser.add_argument("--files", type=int, default=100_000, help="files that are watched (default 100000)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to idle (default 60)")
     options = parser.parse_args()
     if unknown := set(options.names) - set(_NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)}")
@@ -45,6 +50,10 @@ def main() -> None:
         notes += said
     if "ingestion" in names:
         measures += ingestion.measure(options.machines, options.rows, options.bodies, options.rounds)
+    if "latency" in names:
+        measures += watching.latency(options.changes, options.files)
+    if "idle" in names:
+        measures += watching.idle(options.files, options.seconds)
     show(measures, notes)
 
 
