@@ -254,6 +254,8 @@ def torment(machine: Machine, *, kills: int, seed: int, pause: Callable[[random.
 def converged(machine: Machine) -> None:
     """Wait until everything that was recorded has arrived."""
     eventually(lambda: machine.tracker_status()["configuration"]["kinds"], seconds=60, what="the tracker works")
+    # A look that the full outbox refuses is over too, and has found nothing.
+    eventually(lambda: not machine.tracker_status()["outbox"]["full"], seconds=120, what="the outbox has room again")
     for _ in range(2):
         machine.scan()
     eventually(machine._delivered, seconds=180, what="everything was delivered")
