@@ -143,7 +143,7 @@ class Witnessed:
         while not self._stop.wait(self._random.uniform(0.01, 0.15)):
             choice = self._random.random()
             if choice < 0.6:
-                self._create()
+                self.create()
             elif choice < 0.9 or not self._old:
                 self._edit(f"edited{self._random.randrange(5)}")
             else:
@@ -151,12 +151,14 @@ class Witnessed:
                 (self._tree / name).unlink()
                 self.removed.add(name)
 
-    def _create(self) -> None:
+    def create(self) -> str:
+        """Make a file, at once with its content; return its name."""
         name = f"new{next(self._numbers)}"
         temporary = self._tree.parent / name
         temporary.write_text(name)
-        temporary.rename(self._tree / name)  # at once, with its content
+        temporary.rename(self._tree / name)
         self.created.add(name)
+        return name
 
     def _edit(self, name: str) -> None:
         content = f"{name} {next(self._numbers)} {'x' * self._random.randrange(50)}"
@@ -251,11 +253,14 @@ def torment(machine: Machine, *, kills: int, seed: int, pause: Callable[[random.
         machine.launch(victim)
 
 
-def converged(machine: Machine) -> None:
-    """Wait until everything that was recorded has arrived."""
+def converged(machine: Machine, witnessed: Witnessed) -> None:
+    """Wait until everything that was recorded has arrived: a last change that the server tells has all before it."""
     eventually(lambda: machine.tracker_status()["configuration"]["kinds"], seconds=60, what="the tracker works")
     # A look that the full outbox refuses is over too, and has found nothing.
     eventually(lambda: not machine.tracker_status()["outbox"]["full"], seconds=120, what="the outbox has room again")
     for _ in range(2):
         machine.scan()
-    eventually(machine._delivered, seconds=180, what="everything was delivered")
+    eventually(machine._answers, seconds=90, what="the server answers")
+    last = witnessed.create()
+    eventually(lambda: last in {row["Name"] for row in machine.changes()}, seconds=180, what="everything was delivered")
+    eventually(machine._delivered, seconds=180, what="nothing is left")

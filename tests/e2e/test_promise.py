@@ -31,7 +31,7 @@ def test_kills_at_random_moments(machine: Machine) -> None:
     witnessed.start()
     torment(machine, kills=12, seed=2, pause=lambda chance: chance.uniform(0.1, 2.0))
     witnessed.stop()
-    converged(machine)
+    converged(machine, witnessed)
     figures = judge(machine, witnessed)
     assert figures["missing"] == 0
     assert figures["gaps"] == 0
@@ -52,7 +52,7 @@ def test_the_server_away_and_a_full_store_leave_gap_records(machine: Machine) ->
     machine.arguments["forwarder"] = []
     machine.launch("forwarder")
     machine.launch("server")
-    converged(machine)
+    converged(machine, witnessed)
     eventually(lambda: [r for r in machine.health() if r["Reason"] == "Gap"], what="a gap record")
     assert judge(machine, witnessed)["missing"] > 0
 
@@ -69,7 +69,7 @@ def test_a_full_outbox_loses_nothing(machine: Machine) -> None:
     eventually(lambda: machine.tracker_status()["outbox"]["full"], what="the outbox is full")
     witnessed.stop()
     machine.launch("forwarder")
-    converged(machine)
+    converged(machine, witnessed)
     assert judge(machine, witnessed)["missing"] == 0
     assert "OutboxFull" in {r["Reason"] for r in machine.health()}
 
@@ -100,6 +100,6 @@ def test_two_hundred_kills_an_outage_and_full_quotas(machine: Machine) -> None:
             machine.kill(name)
             machine.launch(name)
     witnessed.stop()
-    converged(machine)
+    converged(machine, witnessed)
     figures = judge(machine, witnessed)
     print(figures)  # noqa: T201 - the figures are what the run is for
