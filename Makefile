@@ -19,6 +19,9 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	tests/system-packages
+	tests/vendor-parser $(BIN)/python
+	tests/azure-monitor-query $(BIN)/python
+	tests/windows-python $(BIN)/python
 	tests/run $(BIN)/python $(ARGS)
 
 check: $(VENV)/.dev

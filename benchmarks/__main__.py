@@ -1,9 +1,10 @@
-"""`python -m benchmarks [scan] [ingestion] [latency] [idle]`: measure, and print one table of ratios.
+"""`python -m benchmarks [name …]`: measure, print ratios. Without a name: everything.
 
-Without a name: everything.
+Names: scan, ingestion, latency, idle, upgrade, unpack, compile, query.
 
 make bench ARGS="scan --tree /usr --rounds 1"
 make bench ARGS="ingestion --machines 1000 --rows 200"
+make bench ARGS="query --table-rows 2000000"
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ assert sys.platform != "win32"
 
 import argparse
 
-from benchmarks import ingestion, scan, watching
+from benchmarks import cost, ingestion, questions, scan, watching
 from benchmarks.table import Measure, show
 
-_NAMES = ("scan", "ingestion", "latency", "idle")
+_NAMES = ("scan", "ingestion", "latency", "idle", "upgrade", "unpack", "compile", "query")
 
 
 def main() -> None:
@@ -36,10 +37,14 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=1000, help="changes whose way is timed (default 1000)")
     parser.add_argument("--files", type=int, default=100_000, help="files that are watched (default 100000)")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to idle (default 60)")
+    parser.add_argument("--pairs", type=int, default=10, help="pairs with and without us (default 10)")
+    parser.add_argument("--table-rows", type=int, default=10_000_000, help="rows that are asked (default 10000000)")
+    parser.add_argument("--members", type=int, default=64_000, help="files in the archive to unpack (default 64000)")
     options = parser.parse_args()
     if unknown := set(options.names) - set(_NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)}")
-    if min(options.rounds, options.threads, options.machines, options.rows, options.bodies) < 1:
+    sizes = (options.rounds, options.threads, options.machines, options.rows, options.bodies, options.table_rows)
+    if min(sizes) < 1:
         parser.error("sizes begin at 1")
     names = options.names or _NAMES
     measures: list[Measure] = []
@@ -54,6 +59,14 @@ def main() -> None:
         measures += watching.latency(options.changes, options.files)
     if "idle" in names:
         measures += watching.idle(options.files, options.seconds)
+    if "upgrade" in names:
+        measures += cost.upgrade(options.pairs)
+    if "unpack" in names:
+        measures += cost.unpack(options.pairs, options.members)
+    if "compile" in names:
+        measures += questions.compilation(options.pairs)
+    if "query" in names:
+        measures += questions.answers(options.table_rows, options.pairs)
     show(measures, notes)
 
 

@@ -6,6 +6,7 @@ import sys
 
 assert sys.platform != "win32"
 
+import contextlib
 import json
 import os
 import subprocess
@@ -16,21 +17,31 @@ from typing import Any
 
 import httpx
 
-__all__ = ["Running", "running"]
+from whatchanged.cli import tracker_control
+from whatchanged.cli.options import Values
+from whatchanged.errors import OperationError
+
+__all__ = ["Running", "file_rule", "made_of", "running"]
 
 _READY_SECONDS = 90.0
 _SECONDS = 3600
+_QUIET_SECONDS = 60.0
+"""A tracker whose next look is so far away has nothing to do."""
 
 
 class Running:
     """The three processes, and a client of the server."""
 
-    def __init__(self, process: subprocess.Popen[bytes], data: str, tree: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], data: str, log: str) -> None:
         self.process = process
-        self.tree = tree
-        """The folder whose files are tracked, as this process names it."""
+        self._log = log
         self._data = data
         self._client: httpx.Client | None = None
+
+    def log(self) -> str:
+        """Return the end of what it said."""
+        with open(self._log, encoding="utf-8", errors="replace") as stream:
+            return stream.read()[-2000:]
 
     @property
     def client(self) -> httpx.Client:
@@ -61,50 +72,58 @@ class Running:
             found[words[words.index(b"whatchanged") + 1].decode()] = int(pid)
         return found
 
-    def looked(self, files: int) -> None:
-        """Wait until the inventory holds so many files and the watching has begun."""
+    def idle(self, files: int = 0) -> None:
+        """Wait until everything is watched, and looked at, and told: at most as long as `files` files should take."""
         end = time.monotonic() + _READY_SECONDS + files / 500
         while time.monotonic() < end:
-            try:
-                reasons = {r["Reason"]: r for r in self.rows("/api/v1/health", limit=100)}
-                if "Watching" in reasons and "ItemsEntered" in reasons:
-                    return
-            except (OSError, ValueError, KeyError, httpx.HTTPError):
-                self._client = None
+            with contextlib.suppress(OperationError):  # it is starting
+                status = tracker_control.ask(Values({"data": self._data}), timeout=_READY_SECONDS, command="status")
+                still = any(status["watch"]["pending"].values()) or status["exports"]["pending"]
+                if status["watch"]["areas"] and not still:
+                    waiting = [seconds for seconds in status["next"].values() if seconds is not None]
+                    if min(waiting, default=0) > _QUIET_SECONDS and not status["outbox"]["rows"]:
+                        return
             if self.process.poll() is not None:
-                raise SystemExit("whatchanged up ended")
+                raise SystemExit(f"whatchanged up ended: {self.log()}")
             time.sleep(0.2)
         raise SystemExit("the first look did not end in time")
 
 
-@contextmanager
-def running(folder: str, files: int) -> Iterator[Running]:
-    """Run `whatchanged up` over `files` files in a folder, polled once an hour, until the block ends."""
-    root, data = os.path.join(folder, "root"), os.path.join(folder, "data")
-    tree = os.path.join(root, "srv")
+def made_of(folder: str, files: int) -> str:
+    """Make the tree `srv` of so many small files below `folder`/root; return it."""
+    tree = os.path.join(folder, "root", "srv")
     for number in range(files):
         place = os.path.join(tree, f"d{number // 100}")
         if number % 100 == 0:
             os.makedirs(place)
         with open(os.path.join(place, f"f{number}"), "w", encoding="ascii") as stream:
             stream.write(str(number))
-    rule = os.path.join(folder, "rule.json")
-    with open(rule, "w", encoding="utf-8") as stream:
-        json.dump(_rule(), stream)
-    command = [sys.executable, "-m", "whatchanged", "up", "--data", data, "--port", "0", "--rule", rule, "--root", root]
-    with open(os.path.join(folder, "up.log"), "wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    return tree
+
+
+@contextmanager
+def running(folder: str, rule: dict[str, Any] | None, *, data: str) -> Iterator[Running]:
+    """Run `whatchanged up` over the machine in `folder`/root until the block ends; no rule: the default one."""
+    root = os.path.join(folder, "root")
+    command = [sys.executable, "-m", "whatchanged", "up", "--data", data, "--port", "0", "--root", root]
+    if rule is not None:
+        path = os.path.join(folder, "rule.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(rule, file)
+        command += ["--rule", path]
+    log = os.path.join(folder, "up.log")
+    with open(log, "wb") as stream:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
     try:
-        up = Running(process, data, tree)
-        up.looked(files)
-        yield up
+        yield Running(process, data, log)
     finally:
         process.terminate()
         process.wait(60)
 
 
-def _rule() -> dict[str, Any]:
-    item = {"name": "srv", "enabled": True, "destinationPath": "/srv/*", "recurse": True, "type": "File"}
+def file_rule(path: str) -> dict[str, Any]:
+    """Return a rule for the files of one pattern and nothing else, polled once an hour."""
+    item = {"name": "bench", "enabled": True, "destinationPath": path, "recurse": True, "type": "File"}
     settings = {
         "enableSoftware": False,
         "enableServices": False,

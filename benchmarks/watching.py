@@ -10,13 +10,15 @@ import sys
 
 assert sys.platform != "win32"
 
+import contextlib
 import os
 import statistics
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 
-from benchmarks.installation import Running, running
+from benchmarks.installation import Running, file_rule, made_of, running
 from benchmarks.table import Measure
 
 __all__ = ["idle", "latency"]
@@ -27,9 +29,18 @@ _PATIENCE = 30.0
 _MIB = 1024 * 1024
 
 
+@contextlib.contextmanager
+def _tracked(files: int) -> Iterator[tuple[str, Running]]:
+    with tempfile.TemporaryDirectory() as folder:
+        tree = made_of(folder, files)
+        with running(folder, file_rule("/srv/*"), data=os.path.join(folder, "data")) as up:
+            up.idle(files)
+            yield tree, up
+
+
 def latency(changes: int, files: int) -> list[Measure]:
     """Return how long a change takes until the server's interface tells it: median and 99th of a hundred."""
-    with tempfile.TemporaryDirectory() as folder, running(folder, files) as up:
+    with _tracked(files) as (tree, up):
         made: dict[str, float] = {}
         told: dict[str, float] = {}
         reader = threading.Thread(target=_read, args=(up, made, told, changes))
@@ -37,7 +48,7 @@ def latency(changes: int, files: int) -> list[Measure]:
         for number in range(changes):
             name = f"new{number}"
             made[f"/srv/{name}"] = time.monotonic()
-            with open(os.path.join(up.tree, name), "w", encoding="ascii") as stream:
+            with open(os.path.join(tree, name), "w", encoding="ascii") as stream:
                 stream.write(name)
             time.sleep(_GAP)
         reader.join()
@@ -62,7 +73,7 @@ def _read(up: Running, made: dict[str, float], told: dict[str, float], changes: 
 
 def idle(files: int, seconds: float) -> list[Measure]:
     """Return what tracker and forwarder cost together while nothing happens."""
-    with tempfile.TemporaryDirectory() as folder, running(folder, files) as up:
+    with _tracked(files) as (_, up):
         time.sleep(10.0)  # the first export and the first confirmations are no idling
         agents = [pid for name, pid in up.children().items() if name != "server"]
         before = sum(_processor_seconds(pid) for pid in agents)

@@ -8,6 +8,7 @@ assert sys.platform != "win32"  # mypy's platform branch
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,7 +19,7 @@ from e2e.conftest import eventually
 
 __all__ = ["Container", "base_system", "wheels"]
 
-_PACKAGES = "systemd,dbus,systemd-sysv,python3,python3-venv,ca-certificates"
+_PACKAGES = "systemd,dbus,systemd-sysv,python3,python3-venv,ca-certificates,cron,sudo"
 _REPOSITORY = Path(__file__).parents[2]
 
 
@@ -73,12 +74,14 @@ class Container:
         self._process: subprocess.Popen[bytes] | None = None
         self._binds: tuple[str, ...] = ()
 
-    def boot(self, *binds: str) -> None:
-        """Boot and wait until the system runs."""
+    def boot(self, *binds: str, cgroups: tuple[Path, ...] = ()) -> None:
+        """Boot, in these control groups of the machine, and wait until the system runs."""
         self._binds = binds
+        join = "".join(f"echo $$ > {shlex.quote(str(group))}/cgroup.procs && " for group in cgroups)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *("sh", "-c", f'{join} exec "$@"', "-"),
                     *("systemd-nspawn", "--directory", str(self.root), "--boot", "--register=no", "--keep-unit"),
                     *(f"--machine=wc{os.getpid()}", "--resolv-conf=off", "--console=pipe"),
                     # A machine of its own may watch its files; nspawn keeps that from containers.
@@ -103,11 +106,20 @@ class Container:
             return False
         return state in ("running", "degraded")
 
+    @property
+    def leader(self) -> int:
+        """The container's process 1, as the machine counts."""
+        return int(self._leader())
+
     def _leader(self) -> str:
         assert self._process is not None
         assert self._process.poll() is None, f"the container ended:\n{self._log.read_text(errors='replace')[-3000:]}"
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         return children[0]
+
+    def seen_from_here(self, path: str) -> str:
+        """Return a path of the container as this system reaches it."""
+        return f"/proc/{self._leader()}/root{path}"
 
     def run(self, *command: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command inside and return its output."""

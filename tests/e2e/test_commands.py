@@ -93,6 +93,42 @@ def test_inventory(live: Installation, kind: str, column: str, name: str) -> Non
     assert [row[column] for row in rows(live, "inventory", kind, "--name", name)] == [name]
 
 
+def test_query(live: Installation, tmp_path: Path) -> None:
+    counted = rows(live, "query", "ConfigurationChange | summarize changes = count() by ConfigChangeType")
+    assert counted == [{"ConfigChangeType": "Files", "changes": len(HOSTILE)}]
+    assert "ConfigChangeType" in ask(live, "query", "ConfigurationChange | take 1")
+    asked = tmp_path / "asked.kql"
+    asked.write_text("// what is there\nConfigurationData | where SoftwareName == 'fine'\n\n| project CurrentVersion")
+    assert rows(live, "query", "--file", str(asked)) == [{"CurrentVersion": "1.0"}]
+    formula = "print x='=cmd()', y='a,\"b\"', z=-1, t=true"
+    assert ask(live, "query", "--csv", formula) == 'x,y,z,t\n\'=cmd(),"a,""b""",-1,true\n'
+    wrong = live.command("query", "ConfigurationChange | where Compter == 'x'", check=False)
+    assert wrong.returncode == 1
+    message, line, mark, hint = wrong.stderr.strip().split("\n")
+    assert message.startswith("error: ")
+    assert line[mark.index("^") :].startswith("Compter")
+    assert hint == "did you mean Computer?"
+
+
+QUERIES = (Path(__file__).parent / "queries.kql").read_text().split("\n----\n")
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
+def test_the_queries_that_people_run(live: Installation, query: str) -> None:
+    rows(live, "query", query)
+
+
+def test_what_people_build_by_hand(live: Installation) -> None:
+    [machine] = rows(live, "query", "Heartbeat | distinct Computer")
+    [without] = rows(live, "query", "machines_without('nothing') | project Computer")
+    assert without == machine
+    assert rows(live, "query", "machines_without('fine')") == []
+    counted = rows(live, "query", "changes_around(now(), 1h) | summarize n = count() by ChangeCategory")
+    assert counted == [{"ChangeCategory": "Added", "n": len(HOSTILE)}]
+    at = "ConfigurationData | where TimeGenerated < datetime(2020-01-01) | count"
+    assert rows(live, "query", at) == [{"Count": 0}]
+
+
 def test_machines_and_status(live: Installation) -> None:
     (machine,) = rows(live, "machines")
     assert machine["id"] in ask(live, "machines")
@@ -146,7 +182,9 @@ def test_a_mounted_system_needs_no_server(live: Installation, tmp_path: Path) ->
 def test_rules(live: Installation, tmp_path: Path) -> None:
     file = tmp_path / "second.json"
     file.write_text(json.dumps({**linux_rule(Path("/srv/second")), "name": "second"}))
-    assert rows(live, "rules", "check", str(file)) == []
+    assert rows(live, "rules", "check", "--no-count", str(file)) == []
+    (counted,) = [row for row in rows(live, "rules", "check", str(file)) if row["Kind"] == "Files"]
+    assert (counted["Items"], counted["Detail"]) == (0, "matches nothing here: /srv/second is not there")
     assert "sound" in live.command("rules", "check", str(file)).stderr
     (applied,) = rows(live, "rules", "apply", str(file))
     assert applied["name"] == "second"
@@ -167,6 +205,10 @@ def test_rules(live: Installation, tmp_path: Path) -> None:
 
 def test_tokens(live: Installation) -> None:
     (made,) = rows(live, "tokens", "create", "auditor")
+    (sender,) = rows(live, "tokens", "create", "cmdb", "--role", "Sender", "--rule", "up", "--group", "lab")
+    (known,) = [row for row in rows(live, "tokens") if row["id"] == sender["id"]]
+    assert (known["Kind"], known["rule"], known["machineGroups"]) == ("Sender", "up", ["lab"])
+    ask(live, "tokens", "revoke", sender["id"])
     (enrolment,) = rows(live, "tokens", "enroll")
     listed = rows(live, "tokens")
     assert {made["id"], enrolment["id"]} <= {row["id"] for row in listed}

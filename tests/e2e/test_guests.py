@@ -106,7 +106,7 @@ def test_a_permitted_fluent_logger_has_a_stream_of_its_own(machine: Served) -> N
 def test_a_fluent_logger_that_is_not_permitted_is_refused(machine: Served) -> None:
     machine.fluent(STRANGER)
     eventually(
-        lambda: [r for r in machine.health() if r["Reason"] == "Refused" and f"uid {STRANGER} " in r["Detail"]],
+        lambda: [r for r in machine.health() if r["Reason"] == "Refused" and f"account {STRANGER} " in r["Detail"]],
         what="health names the stranger",
     )
     assert not [name for name in machine.streams() if name.startswith(f"Custom-{STRANGER}")]

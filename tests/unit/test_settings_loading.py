@@ -1,3 +1,5 @@
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,11 +60,18 @@ def test_parsers_raise_value_errors_alone(value: object) -> None:
             continue
 
 
-def test_paths_of_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = DataFolder("/d")
-    assert folder.tracker_database == "/d/tracker/db/changetracking.db"
-    assert folder.pipe_socket == "/d/pipe/default_fluent.socket"
-    assert folder.local_token == "/d/server/local.token"
+def test_paths_of_the_data_folder() -> None:
+    folder = DataFolder("d")
+    assert folder.tracker_database == os.path.join("d", "tracker", "db", "changetracking.db")
+    assert folder.pipe_socket == os.path.join("d", "pipe", "default_fluent.socket")
+    assert folder.local_token == os.path.join("d", "server", "local.token")
+
+
+def test_the_default_data_folder_is_the_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform == "win32":
+        monkeypatch.setenv("PROGRAMDATA", r"D:\p")
+        assert DataFolder.default().path == r"D:\p\whatchanged"
+        return
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_STATE_HOME", "/s")
     assert DataFolder.default().path == "/s/whatchanged"

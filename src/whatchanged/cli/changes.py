@@ -27,6 +27,7 @@ _PAIRS = {
     "SvcPath": "SvcPreviousPath",
     "SvcController": "SvcPreviousController",
     "SvcRunlevels": "SvcPreviousRunlevels",
+    "SvcTriggeredBy": "SvcPreviousTriggeredBy",
     "ValueData": "PreviousValueData",
     "ValueType": "PreviousValueType",
 }
@@ -82,7 +83,7 @@ def for_people(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         item = next((str(row[name]) for name in _NAMES if row.get(name)), "")
         if row.get("ValueName"):
             item = f"{item}\\{row['ValueName']}"
-        yield {**row, "Item": item, "Change": _change(row)}
+        yield {**row, "Item": _paths(row, item), "Change": _change(row)}
 
 
 def _change(row: dict[str, Any]) -> str:
@@ -92,7 +93,15 @@ def _change(row: dict[str, Any]) -> str:
     for field in str(row.get("FieldsChanged") or "").split(","):
         name = field.strip()
         before = row.get(_PAIRS.get(name, ""))
+        if name == "FileSystemPath":
+            name = "renamed"
         parts.append(f"{name}: {before} → {row.get(name)}" if name in _PAIRS else name)
     if row.get("ConfigChangeType") == "Software" and row.get("Previous"):
         parts = [f"{row['Previous']} → {row.get('Current')}"]
     return ", ".join(part for part in parts if part)
+
+
+def _paths(row: dict[str, Any], item: str) -> str:
+    """Return the item, of one that was renamed with its path before."""
+    before = row.get("PreviousFileSystemPath")
+    return f"{before} → {item}" if before else item

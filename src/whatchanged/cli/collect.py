@@ -65,19 +65,20 @@ def _files(rule: str | None, root: bytes, problems: list[str]) -> Iterator[dict[
         from whatchanged.collectors.files import FileCollector
         from whatchanged.rules.scope import FileScope
 
-        scope = FileScope(_file_rules(rule))
+        scope = FileScope(_file_rules(rule, os.fsdecode(root)))
         collector = FileCollector(scope, root=root, known=_NothingKnown(), stop=threading.Event())
         for look in collector.run():
             for looked in look.looked:
                 yield {"ConfigDataType": "Files", **looked.item.columns(), "RuleName": ", ".join(looked.rules)}
-        _say(collector.outcome, problems)
+        say_outcome(collector.outcome, problems)
 
 
-def _file_rules(file: str | None) -> list[Any]:
+def _file_rules(file: str | None, root: str) -> list[Any]:
     from whatchanged import rules
 
     document = rules.DEFAULT_RULE if file is None else read_document(file)
-    return [entry for rule in rules.read(document) for source in rule.sources for entry in source.settings.files]
+    found = rules.read(document, rules.Variables.load(root))
+    return [entry for rule in found for source in rule.sources for entry in source.settings.files]
 
 
 def _software(rule: str | None, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
@@ -89,7 +90,7 @@ def _software(rule: str | None, root: bytes, problems: list[str]) -> Iterator[di
         snapshot = SoftwareCollector(root).run()
         for item in snapshot.items:
             yield {"ConfigDataType": "Software", **item.columns()}
-        _say(snapshot.outcome, problems)
+        say_outcome(snapshot.outcome, problems)
 
 
 def _daemons(rule: str | None, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
@@ -101,10 +102,10 @@ def _daemons(rule: str | None, root: bytes, problems: list[str]) -> Iterator[dic
         snapshot = SystemdCollector(root=root).run()
         for item in snapshot.items:
             yield {"ConfigDataType": "Daemons", **item.columns()}
-        _say(snapshot.outcome, problems)
+        say_outcome(snapshot.outcome, problems)
 
 
-def _say(outcome: Any, problems: list[str]) -> None:
+def say_outcome(outcome: Any, problems: list[str]) -> None:
     """Put what could not be looked at into words."""
     for failure in outcome.failures:
         path = failure.path.decode(errors="replace") if isinstance(failure.path, bytes) else failure.path

@@ -154,6 +154,9 @@ def _refusal(response: httpx.Response) -> ServerError | CredentialError:
     message = str(detail.get("message") or f"the server answered {response.status_code}")
     if detail.get("target"):
         message = f"{message} ({detail['target']})"
+    inner = detail.get("innererror")
+    if isinstance(inner, dict) and inner.get("message"):
+        message = str(inner["message"])  # of a wrong query: with the line, and a mark below the place
     if response.status_code == 401:
         return CredentialError(message, hint="check the token (WHATCHANGED_TOKEN, or <data>/server/local.token)")
     return ServerError(message, status=response.status_code, code=str(detail.get("code", "")))

@@ -9,11 +9,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 from whatchanged.cli import local_forwarder
 from whatchanged.cli.connection import connect
+from whatchanged.cli.finding import Finding, Subject
 from whatchanged.cli.install import installed_units
 from whatchanged.cli.options import Values, add_settings, load_values
 from whatchanged.cli.output import Output
@@ -26,35 +26,44 @@ SUMMARY = "Look at what usually goes wrong, and say what to do"
 _FREE_WARNING = 1024**3
 _FREE_ERROR = 100 * 1024**2
 _SKEW_SECONDS = 30.0
-_DESCRIPTORS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    check: str
-    status: str
-    detail: str
-    advice: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_settings(parser, ("url", "ca"))
+    add_settings(parser, ("url", "ca", "policy"))
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Run every check; fails when one found an error."""
     values = load_values(arguments)
-    findings = [finding for check in CHECKS for finding in check(values)]
+    subject = _subject(values)
+    findings = [finding for check in _checks(values) for finding in check(subject)]
     rows = [{"Check": f.check, "Status": f.status, "Detail": f.detail, "Advice": f.advice} for f in findings]
     output.rows(rows, ("Check", "Status", "Detail", "Advice"))
     return 1 if any(f.status == "Error" for f in findings) else 0
 
 
-def _data_folder(values: Values) -> Iterator[Finding]:
-    data = values.data
+def _subject(values: Values) -> Subject:
+    if values["url"]:
+        return Subject(values, None)
+    try:
+        return Subject(values, ask(values, "status"))
+    except OperationError as error:
+        return Subject(values, None, error)
+
+
+def _checks(values: Values) -> Sequence[Callable[[Subject], Iterator[Finding]]]:
+    """Return the checks; those of the machine itself only where its own agents are meant."""
+    checks = CHECKS
+    if sys.platform != "win32" and not values["url"]:
+        from whatchanged.cli.machine_checks import MACHINE_CHECKS
+
+        checks = (*CHECKS, *MACHINE_CHECKS)
+    return checks
+
+
+def _data_folder(subject: Subject) -> Iterator[Finding]:
+    data = subject.values.data
     if not os.path.isdir(data.path):
         yield Finding(
             "data folder", "Error", f"{data.path} does not exist", "`whatchanged up` makes it; or name --data"
@@ -68,7 +77,8 @@ def _data_folder(values: Values) -> Iterator[Finding]:
     yield Finding("data folder", "Ok", data.path)
 
 
-def _disk(values: Values) -> Iterator[Finding]:
+def _disk(subject: Subject) -> Iterator[Finding]:
+    values = subject.values
     if not os.path.isdir(values.data.path):
         return
     free = shutil.disk_usage(values.data.path).free
@@ -77,24 +87,10 @@ def _disk(values: Values) -> Iterator[Finding]:
     yield Finding("disk space", status, f"{free // 1024**2} MiB free", advice)
 
 
-def _limits(values: Values) -> Iterator[Finding]:
-    if sys.platform == "win32":
-        yield Finding("open files", "Ok", "no limit of this kind")
-    else:
-        import resource
-
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        low = soft != resource.RLIM_INFINITY and soft < _DESCRIPTORS
-        yield Finding("open files", "Warning" if low else "Ok", f"limit {soft}", "raise LimitNOFILE" if low else "")
-
-
-def _tracker(values: Values) -> Iterator[Finding]:
-    if values["url"]:
-        return
-    try:
-        status = ask(values, "status")
-    except OperationError as error:
-        yield Finding("tracker", "Error", error.message, error.hint)
+def _tracker(subject: Subject) -> Iterator[Finding]:
+    if subject.trouble is not None:
+        yield Finding("tracker", "Error", subject.trouble.message, subject.trouble.hint)
+    if (status := subject.tracker) is None:
         return
     yield Finding("tracker", "Ok", f"version {status.get('version')}, items {status.get('items')}")
     outbox = status.get("outbox", {})
@@ -106,7 +102,8 @@ def _tracker(values: Values) -> Iterator[Finding]:
         yield Finding("rules", "Warning", "no rule asks for anything here", "`whatchanged rules associate`")
 
 
-def _forwarder(values: Values) -> Iterator[Finding]:
+def _forwarder(subject: Subject) -> Iterator[Finding]:
+    values = subject.values
     if values["url"]:
         return
     if trouble := local_forwarder.listens(values):
@@ -132,7 +129,7 @@ def _forwarder(values: Values) -> Iterator[Finding]:
         yield Finding("forwarder", "Ok", where)
 
 
-def _units(values: Values) -> Iterator[Finding]:
+def _units(subject: Subject) -> Iterator[Finding]:
     for unit in installed_units():
         try:
             done = subprocess.run(  # noqa: S603 - an absolute program and names of ours
@@ -145,7 +142,8 @@ def _units(values: Values) -> Iterator[Finding]:
         yield Finding(unit, "Ok" if state == "active" else "Error", state, advice)
 
 
-def _server(values: Values) -> Iterator[Finding]:
+def _server(subject: Subject) -> Iterator[Finding]:
+    values = subject.values
     if local_forwarder.is_agent_only(values):
         return
     try:
@@ -163,10 +161,9 @@ def _server(values: Values) -> Iterator[Finding]:
         yield Finding("clock", "Warning" if far else "Ok", detail, "synchronise the clocks (NTP)" if far else "")
 
 
-CHECKS: tuple[Callable[[Values], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     _data_folder,
     _disk,
-    _limits,
     _units,
     _forwarder,
     _tracker,

@@ -14,6 +14,7 @@ from whatchanged.cli.options import Values, add_settings, load_values
 from whatchanged.cli.output import Output
 from whatchanged.cli.processes import run_process
 from whatchanged.cli.tracker import owner_of
+from whatchanged.ipc import AccountId
 
 if TYPE_CHECKING:
     from whatchanged.forwarder.settings import ForwarderSettings
@@ -69,7 +70,7 @@ def forwarder_settings(values: Values) -> ForwarderSettings:
     )
 
 
-def _pipe_group(tracker_uid: int) -> int | None:
+def _pipe_group(tracker_uid: AccountId) -> int | None:
     """Return the group that the socket is open to: a tracker of another account comes in by our group."""
     if sys.platform == "win32" or tracker_uid == os.geteuid():
         return None

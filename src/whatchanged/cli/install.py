@@ -22,6 +22,7 @@ from whatchanged.cli.server import require_server_packages
 from whatchanged.cli.supervise import Account, child_environment
 from whatchanged.cli.units import AGENT_UNITS, SERVER_UNIT, UNITS, render
 from whatchanged.errors import OperationError, SettingsError
+from whatchanged.rules import Policy
 
 NAME = "install"
 SUMMARY = "Install tracker and forwarder as systemd services, and enrol this machine"
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     values = load_values(arguments)
     _require_lasting_settings(arguments, values)
     _require_reachable_program()
+    audit = Policy.load(values["policy"]).audit
     _make_account()
     account = service_account()
     make_folders(values.data, account, server=arguments.with_server)
@@ -56,7 +58,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     # An upgrade of a machine that has the server brings its server along.
     with_server = arguments.with_server or SERVER_UNIT in installed_units()
     units = (*AGENT_UNITS, SERVER_UNIT) if with_server else AGENT_UNITS
-    rows = [{"Unit": unit, "Result": _write(unit, values)} for unit in units]
+    rows = [{"Unit": unit, "Result": _write(unit, values, audit=audit)} for unit in units]
     systemctl("daemon-reload")
     # Agents without an identity have nothing to do yet; they start at the next boot or after `enroll`.
     started = [unit for unit in units if enrolled or unit == SERVER_UNIT]
@@ -149,9 +151,9 @@ def _enrol(arguments: argparse.Namespace, values: Values, account: Account | Non
     return True
 
 
-def _write(unit: str, values: Values) -> str:
+def _write(unit: str, values: Values, *, audit: bool) -> str:
     path = os.path.join(UNIT_FOLDER, unit)
-    text = render(unit, python=sys.executable, data=values.data.path, account=ACCOUNT_NAME)
+    text = render(unit, python=sys.executable, data=values.data.path, account=ACCOUNT_NAME, audit=audit)
     if os.path.exists(path):
         with open(path, encoding="utf-8") as stream:
             if stream.read() == text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from whatchanged.cli.changes import positive, say_limit
 from whatchanged.cli.collect import look_now
@@ -35,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--machine", metavar="NAME|ID", help="only of this machine")
     parser.add_argument("--name", help="only items whose name contains this")
     parser.add_argument("--at", type=moment, metavar="TIME", help="as it was then: 24h (ago), or ISO 8601")
-    parser.add_argument("--root", metavar="DIR", help="of the Linux system mounted there, without a server")
-    parser.add_argument("--rule", metavar="FILE", help="with --root, files: the rule that says which")
+    parser.add_argument("--root", metavar="DIR", help="of the system mounted there, without a server")
+    parser.add_argument("--rule", metavar="FILE", help="with --root, files and registry: the rule that says which")
     parser.add_argument("--limit", type=positive, metavar="N", help="at most so many (default: 1000; --json: all)")
 
 
@@ -57,8 +58,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _offline(arguments: argparse.Namespace, output: Output) -> int:
+    from whatchanged.cli.mounted_windows import look_at_windows
+    from whatchanged.collectors.registry.mounted_files import is_windows
+
     if asked := [name for name in ("machine", "name", "at", "limit") if getattr(arguments, name) is not None]:
         raise SettingsError(f"--{asked[0]} asks a server, --root looks at a disk", hint="give one of the two")
+    if is_windows(os.fsencode(arguments.root)):
+        return look_at_windows(arguments.kind, arguments.root, arguments.rule, output)
     if arguments.kind not in ("files", "software", "daemons"):
         raise SettingsError(f"{arguments.kind} of a mounted Linux system: there are files, software, daemons")
     return look_now(arguments.kind.capitalize(), arguments.root, arguments.rule, output)

@@ -33,7 +33,7 @@ def status(values: Values) -> dict[str, Any] | None:
 def listens(values: Values) -> str:
     """Return why nobody can reach the forwarder on its pipe; empty if it listens."""
     try:
-        with ipc.connect(ipc.PathSocket(values.data.pipe_socket), 5.0):
+        with ipc.connect(ipc.at(values.data.pipe_socket), 5.0):
             return ""
     except PeerError as error:
         return error.message

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whatchanged.errors import SettingsError
-from whatchanged.settings import DataFolder, Setting, boolean, load, text, whole_number
+from whatchanged.settings import DataFolder, Setting, boolean, load, positive_float, positive_int, text, whole_number
 
 __all__ = ["SETTINGS", "Values", "add_common", "add_common_to_actions", "add_settings", "load_values", "read_secret"]
 
@@ -24,6 +24,8 @@ _DSNS = ("database", "telemetry", "proxy")
 _SIZE = re.compile(r"(\d{1,15})\s*([KMGT]i?B?)?\Z", re.ASCII | re.IGNORECASE)
 _SIZE_STEPS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _SECRET_LIMIT = 64 * 1024
+_SID = re.compile(r"S-1-\d+(-\d+)+\Z", re.ASCII | re.IGNORECASE)
+_ACCOUNT_WORDS = ("a SID (S-1-5-…)", "SIDs") if sys.platform == "win32" else ("a numeric user id", "numeric user ids")
 
 
 def _port(value: object) -> int:
@@ -52,15 +54,20 @@ def _names(value: object) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def _uid(value: object) -> int:
-    return whole_number(value, 0, 2**32 - 2, "must be a numeric user id")
+def _account(value: object, words: str = f"must be {_ACCOUNT_WORDS[0]}") -> int | str:
+    if sys.platform != "win32":
+        return whole_number(value, 0, 2**32 - 2, words)
+    if not isinstance(value, str) or _SID.match(value.strip()) is None:
+        raise ValueError(words)
+    return value.strip().upper()
 
 
-def _uids(value: object) -> tuple[int, ...]:
+def _accounts(value: object) -> tuple[int | str, ...]:
+    words = f"must be {_ACCOUNT_WORDS[1]} separated by commas"
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list):
-        raise ValueError("must be numeric user ids separated by commas")  # noqa: TRY004 - collected by settings.load
-    return tuple(whole_number(part, 0, 2**32 - 2, "must be numeric user ids separated by commas") for part in parts)
+        raise ValueError(words)  # noqa: TRY004 - collected by settings.load
+    return tuple(_account(part, words) for part in parts)
 
 
 _POLICY = r"C:\ProgramData\whatchanged\policy.toml" if sys.platform == "win32" else "/etc/whatchanged/policy.toml"
@@ -83,18 +90,25 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("backups", None, text, "folder for backups; default: backups in the server's folder"),
     Setting("database", None, text, "control plane database (SQLAlchemy URL); default: SQLite in the data folder"),
     Setting("telemetry", None, text, "ClickHouse DSN; default: chDB in the data folder"),
+    Setting("queries_at_once", 6, positive_int, "queries that run at once, of all askers"),
+    Setting("queries_of_one", 5, positive_int, "queries of one token that run at once; more wait for their turn"),
+    Setting("queries_waiting", 200, positive_int, "queries of one token that wait for their turn; more are refused"),
+    Setting("queries_rate", 200, positive_int, "queries of one token in 30 seconds; more are refused"),
+    Setting("query_memory", 2 * 1024**3, _size, "memory that one query may take", "bytes"),
     # Forwarder
     Setting("store_quota", 10_000 * 1024**2, _size, "space for records not uploaded yet", "bytes"),
     Setting("proxy", None, text, "proxy for the way to the server; default: HTTPS_PROXY"),
-    Setting("foreign_uids", (), _uids, "accounts whose programs may send records of their own"),
+    Setting("foreign_uids", (), _accounts, "accounts whose programs may send records of their own"),
     # Tracker
     Setting("root", "/", text, "root of the system to look at"),
     Setting("policy", _POLICY, text, "policy file that bounds what rules may ask"),
     Setting("outbox_quota", 512 * 1024**2, _size, "space for records not handed over yet", "bytes"),
+    Setting("core_share", None, positive_float, "share of one core for looking at files, at most the policy's"),
+    Setting("bytes_per_second", None, _size, "rate of reading files, at most the policy's", "bytes"),
     Setting("computer", None, text, "name of this machine in the records; default: its host name"),
     Setting("instance", "", text, "suffix of an instance beside the machine's main one"),
-    Setting("forwarder_uid", None, _uid, "account of the forwarder; default: that of the pipe's folder"),
-    Setting("tracker_uid", None, _uid, "account of the tracker; default: that of the tracker's folder"),
+    Setting("forwarder_uid", None, _account, "account of the forwarder; default: that of the pipe's folder"),
+    Setting("tracker_uid", None, _account, "account of the tracker; default: that of the tracker's folder"),
     Setting("main_instance", False, boolean, "serve the upstream names of the pipe, as the one instance of a machine"),
 )
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
-import sys
 import threading
 from collections.abc import Callable
-from types import FrameType
 
 from whatchanged import logs
 from whatchanged.cli.options import Values
 from whatchanged.cli.privileges import drop, follow_parent, keep_modules_reachable
+from whatchanged.cli.signals import stop_on
 
 __all__ = ["run_process"]
 
@@ -23,21 +23,11 @@ def run_process(values: Values, load: Callable[[], Callable[[threading.Event], i
     `load` imports what the process needs (still with the rights it was started with) and returns its `run`.
     """
     logs.configure(values["log_level"])
+    faulthandler.enable()  # a crash in a library says where it was
     keep_modules_reachable()
     run = load()
     drop()
     stop = threading.Event()
-    _stop_on_signals(stop)
+    stop_on((signal.SIGTERM, signal.SIGINT), stop, grace_seconds=_GRACE_SECONDS)
     follow_parent()
     return run(stop)
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        if sys.platform != "win32":
-            # The kernel ends a process that does not manage to stop: a crash is something every store survives.
-            signal.alarm(_GRACE_SECONDS)
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from whatchanged.cli.connection import connect
 from whatchanged.cli.options import add_settings, load_values
 from whatchanged.cli.output import Output
+from whatchanged.cli.rule_check import add_check_arguments, check, problem_rows
 from whatchanged.errors import SettingsError
 
 NAME = "rules"
@@ -37,8 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target = associate.add_mutually_exclusive_group(required=True)
     target.add_argument("--machine", metavar="NAME|ID")
     target.add_argument("--group", metavar="GROUP")
-    check = actions.add_parser("check", help="read a document and report its problems; asks no server")
-    check.add_argument("file", metavar="FILE|-")
+    add_check_arguments(
+        actions.add_parser("check", help="what is wrong with a document, and what it would match here; asks no server")
+    )
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -141,26 +143,17 @@ def association_name(rule: str, target: str) -> str:
 
 
 def _check(arguments: argparse.Namespace, output: Output) -> int:
-    return 1 if _report(read_document(arguments.file), output, sound=True) else 0
+    return check(read_document(arguments.file), arguments, output)
 
 
-def _report(document: bytes, output: Output, *, sound: bool = False) -> bool:
+def _report(document: bytes, output: Output) -> bool:
     """Write the document's problems; return whether one of them is an error."""
     from whatchanged import rules
 
-    rows = [
-        {
-            "RuleName": rule.name,
-            "Severity": str(problem.severity),
-            "Place": problem.place,
-            "Message": problem.message,
-        }
-        for rule in rules.read(document)
-        for problem in rule.problems
-    ]
-    wrong = any(row["Severity"].casefold() == "error" for row in rows)
-    if sound or wrong or (rows and not output.as_json):
-        output.rows(rows, empty="The rule is sound.")
+    rows = problem_rows(rules.read(document))
+    wrong = any(row["Severity"] == "error" for row in rows)
+    if wrong or (rows and not output.as_json):
+        output.rows(rows)
     return wrong
 
 

@@ -32,6 +32,11 @@ _SERVER_SETTINGS = (
     "database",
     "telemetry",
     "backups",
+    "queries_at_once",
+    "queries_of_one",
+    "queries_waiting",
+    "queries_rate",
+    "query_memory",
 )
 
 
@@ -69,6 +74,7 @@ def require_server_packages() -> None:
 def server_settings(values: Values) -> ServerSettings:
     """Return the server's own form of the settings."""
     from whatchanged.server.process import ServerSettings
+    from whatchanged.server.query import Limits
 
     return ServerSettings(
         data=values.data,
@@ -80,6 +86,13 @@ def server_settings(values: Values) -> ServerSettings:
         telemetry=values["telemetry"] or "",
         control=values["database"] or "",
         backups=values["backups"] or "",
+        questions=Limits(
+            at_once=values["queries_at_once"],
+            of_one_at_once=values["queries_of_one"],
+            of_one_waiting=values["queries_waiting"],
+            of_one_in_window=values["queries_rate"],
+            memory=values["query_memory"],
+        ),
     )
 
 

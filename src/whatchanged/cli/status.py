@@ -18,6 +18,8 @@ SUMMARY = "How the tracking fares: tracker and forwarder of this machine, and th
 
 _HEALTH = ("TimeGenerated", "Computer", "Component", "Kind", "Status", "Reason", "Records", "Detail")
 _RUNS = ("Kind", "Job", "Status", "Started", "Items", "ItemsSeen", "Changes", "DurationMs", "NextInSeconds", "Detail")
+_COVERAGE = ("RuleName", "Path", "Items", "BytesHashed", "Unread", "Denied", "Method", "Reason", "LastLooked")
+_RULES = 20
 _RECORDS = 100
 
 
@@ -80,9 +82,20 @@ def _show(
         due, items = tracker["next"], tracker["items"]
         output.line("")
         output.rows([{**r, "Items": items[r["Kind"]], "NextInSeconds": _rounded(due[r["Kind"]])} for r in runs], _RUNS)
+    if rules := [rule for rule in tracker.get("coverage", {}).get("rules", ()) if _deserves(rule)]:
+        output.line("")
+        output.rows(rules[:_RULES], _COVERAGE)
+        if len(rules) > _RULES:
+            output.line(f"and {len(rules) - _RULES} more rules (--json names them)")
     if health:
         output.line("")
         output.rows(_grouped(health), _HEALTH)
+
+
+def _deserves(rule: Mapping[str, Any]) -> bool:
+    """Whether something of a rule is not as its author would have it."""
+    troubles = ("Denied", "PolledBelow", "Unread")
+    return rule["Method"] == "poll" or any(rule[name] for name in troubles)
 
 
 def _of_tracker(told: Mapping[str, Any]) -> Iterable[tuple[str, str, object]]:
@@ -97,8 +110,35 @@ def _of_tracker(told: Mapping[str, Any]) -> Iterable[tuple[str, str, object]]:
     waiting = sum(outbox["rows"].values())
     full = ", full: the state stands still" if outbox["full"] else ""
     yield "Tracker", "outbox", f"{waiting} records wait ({outbox['bytes']} of {outbox['quotaBytes']} bytes){full}"
+    for part in told.get("reading", ()):
+        yield "Tracker", "reads", f"{part['path']}: {part['read']} of {part['size']} bytes"
+    for part in told.get("rehash", ()):
+        done = f", last done {part['done']}" if part["done"] else ""
+        yield "Tracker", "content", f"read again every {part['seconds'] / 86400:g} days, whatever times say{done}"
     if outbox["error"]:
         yield "Tracker", "pipe", outbox["error"]
+    if "coverage" in told:  # not of a tracker of an older version
+        yield "Tracker", "coverage", _coverage(told["coverage"], told["watch"])
+        yield "Tracker", "budget", _budget(told["budget"])
+    if audit := told.get("watch", {}).get("audit"):
+        yield "Tracker", "audit", f"{audit['detail']}; {audit['executions']} so far, {audit['losses']} records lost"
+
+
+def _coverage(told: Mapping[str, Any], watch: Mapping[str, Any]) -> str:
+    rules = told["rules"]
+    polled = sum(rule["Method"] == "poll" for rule in rules)
+    parts = [f"{len(rules) + told['more']} file rules", f"{polled} only polled" if polled else "all watched"]
+    if any(rule["Denied"] for rule in rules):
+        parts.append(f"{sum(bool(rule['Denied']) for rule in rules)} with parts that are not looked into")
+    return "; ".join([*parts, *watch["limits"]]) if rules else "no file rule"
+
+
+def _budget(told: Mapping[str, Any]) -> str:
+    share, rate = told["core_share"] * told["part"], told["bytes_per_second"] * told["part"] / 1e6
+    less = f" (less than usual: others wait {told['pressure']:.0f}% of the time)" if told["part"] < 1 else ""
+    used = f"{told['used_share']:.1%} and {told['used_bytes_per_second'] / 1e6:.2f} MB/s in the last minute"
+    disk = "when idle" if told["idle_io"] else "like others"
+    return f"{share:.0%} of a core, {rate:.1f} MB/s{less}, disk {disk}; used {used}, waited {told['waited']:.1f} s"
 
 
 def _of_forwarder(told: Mapping[str, Any]) -> Iterable[tuple[str, str, object]]:

@@ -10,7 +10,7 @@ from whatchanged.cli.connection import connect
 from whatchanged.cli.moments import duration
 from whatchanged.cli.options import add_settings, load_values
 from whatchanged.cli.output import Output
-from whatchanged.errors import ServerError
+from whatchanged.errors import ServerError, SettingsError
 from whatchanged.records.times import now_ns, time_text
 
 NAME = "tokens"
@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="all tokens (default); never the secrets")
     create = actions.add_parser("create", help="a token for a person or a program; printed once")
     create.add_argument("name", metavar="NAME")
-    create.add_argument("--role", choices=("Reader", "Contributor", "Owner"), default="Reader")
+    create.add_argument("--role", choices=("Reader", "Contributor", "Owner", "Sender"), default="Reader")
+    create.add_argument("--rule", metavar="RULE", help="of a Sender: the one rule that it may send records to")
+    create.add_argument("--group", metavar="GROUP", help="of a Sender: machine group that its rows belong to")
     create.add_argument("--expires", type=duration, metavar="TIME", help="such as 90d (default: never)")
     enroll = actions.add_parser("enroll", help="a token that lets machines enrol; printed once")
     enroll.add_argument("--group", default="default", help="machine group they join (default: default)")
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def _list(arguments: argparse.Namespace, output: Output) -> int:
     with connect(load_values(arguments)) as server:
-        rows = [{"Kind": "Person", **row} for row in server.rows(_PEOPLE)]
+        rows = [{"Kind": "Sender" if row.get("sender") else "Person", **row} for row in server.rows(_PEOPLE)]
         rows += [{"Kind": "Enrolment", **row} for row in server.rows(_ENROLMENT)]
     output.rows(rows, empty="No tokens.")
     return 0
@@ -53,7 +55,12 @@ def _list(arguments: argparse.Namespace, output: Output) -> int:
 
 def _create(arguments: argparse.Namespace, output: Output) -> int:
     expires = None if arguments.expires is None else time_text(now_ns() + arguments.expires * 10**9)
-    body = {"name": arguments.name, "role": arguments.role, "expiresAt": expires}
+    if (arguments.role == "Sender") != (arguments.rule is not None):
+        raise SettingsError("--rule goes with --role Sender, and it with --rule")
+    if arguments.group is not None and arguments.role != "Sender":
+        raise SettingsError("--group goes with --role Sender")
+    body = {"name": arguments.name, "role": arguments.role, "expiresAt": expires, "rule": arguments.rule}
+    body["machineGroups"] = None if arguments.group is None else [arguments.group]
     with connect(load_values(arguments)) as server:
         answer = server.post(_PEOPLE, {key: value for key, value in body.items() if value is not None})
     _print_once(answer, output)

@@ -14,6 +14,7 @@ from whatchanged.cli.options import Values, add_settings, load_values
 from whatchanged.cli.output import Output
 from whatchanged.cli.processes import run_process
 from whatchanged.errors import SettingsError
+from whatchanged.ipc import AccountId, own_account
 
 if TYPE_CHECKING:
     from whatchanged.tracker.settings import TrackerSettings
@@ -24,7 +25,9 @@ SUMMARY = "Run the tracker: privileged, looks at the machine, has no network"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_settings(parser, ("root", "policy", "outbox_quota", "computer", "instance", "forwarder_uid"))
+    add_settings(parser, (
+        "root", "policy", "outbox_quota", "core_share", "bytes_per_second", "computer", "instance", "forwarder_uid",
+    ))  # fmt: skip
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -55,16 +58,21 @@ def tracker_settings(values: Values) -> TrackerSettings:
         policy=values["policy"],
         computer=values["computer"] or socket.gethostname(),
         outbox_quota_bytes=values["outbox_quota"],
+        core_share=values["core_share"],
+        bytes_per_second=values["bytes_per_second"],
     )
 
 
-def owner_of(folder: str) -> int:
-    """Return who owns a folder of the installation: only that account works in it. Ours, while there is none."""
+def owner_of(folder: str) -> AccountId:
+    """Return who owns a folder of the installation: only that account works in it. Ours, while there is none.
+
+    On Windows ours: what the system's services make there belongs to all administrators, which says nothing.
+    """
     if sys.platform == "win32":
-        return 0
+        return own_account()
     try:
         return os.lstat(folder).st_uid
     except FileNotFoundError:
-        return os.geteuid()
+        return own_account()
     except OSError as error:
         raise SettingsError(f"cannot look at {folder}: {error}") from error

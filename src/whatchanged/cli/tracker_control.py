@@ -20,7 +20,7 @@ def ask(values: Values, command: str, *, timeout: float = _TIMEOUT, **arguments:
     """Return the tracker's result; raises SettingsError if there is no tracker, OperationError if it says no."""
     path = values.data.tracker_control_socket
     try:
-        with ipc.connect(ipc.PathSocket(path), 5.0) as channel:
+        with ipc.connect(ipc.at(path), 5.0) as channel:
             channel.send(json.dumps({"command": command, **arguments}).encode() + b"\n")
             answer = _line(channel, timeout)
     except PeerError as error:

@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
@@ -28,6 +27,7 @@ from whatchanged.cli.output import Output
 from whatchanged.cli.privileges import first_closed
 from whatchanged.cli.rules import association_name, read_document
 from whatchanged.cli.server import require_server_packages
+from whatchanged.cli.signals import stop_on
 from whatchanged.cli.supervise import Account, Child, Supervisor, child_environment, command_line
 from whatchanged.cli.tracker_control import ask
 from whatchanged.errors import OperationError, SettingsError
@@ -55,7 +55,10 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     values = load_values(arguments)
     document = read_document(arguments.rule) if arguments.rule else None
     stop = threading.Event()
-    _stop_on_signals(stop)
+    if sys.platform == "win32":
+        stop_on((signal.SIGTERM, signal.SIGINT), stop)
+    else:
+        stop_on((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), stop)
     account = _account(values, output)
     make_folders(values.data, account, server=True)
     with _only_one(values):
@@ -136,8 +139,9 @@ class _Start:
         while not there():
             if self._stop.wait(0.1):
                 raise _Stopped
-            if not child.alive:
+            if child.process is not None and (child.process.poll() or 0) > 0:
                 raise OperationError("the server did not start", hint="what it said stands above")
+            self._supervisor.watch()
             if time.monotonic() > deadline:
                 raise OperationError(f"the server is not ready after {_READY_SECONDS:g} s")
 
@@ -294,13 +298,3 @@ def _own_uid() -> int:
         return 0
     else:  # noqa: RET505 - mypy follows sys.platform only in a branch of its own
         return os.geteuid()
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    if sys.platform != "win32":
-        signal.signal(signal.SIGHUP, on_signal)

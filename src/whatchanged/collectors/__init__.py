@@ -1,5 +1,5 @@
 """Looking at a machine: collectors yield items and know no state."""
 
-from whatchanged.collectors.outcome import Failure, Outcome, RunStatus, Skipped, Snapshot
+from whatchanged.collectors.outcome import Failure, Outcome, RunStatus, Skipped, Snapshot, joined
 
-__all__ = ["Failure", "Outcome", "RunStatus", "Skipped", "Snapshot"]
+__all__ = ["Failure", "Outcome", "RunStatus", "Skipped", "Snapshot", "joined"]

@@ -10,12 +10,13 @@ import errno
 import os
 import threading
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Generic, TypeVar
 
 import msgspec
 
-__all__ = ["Failure", "Outcome", "RunStatus", "Skipped", "Snapshot", "Tally", "covering", "reason_of"]
+__all__ = ["Failure", "Outcome", "RunStatus", "Skipped", "Snapshot", "Tally", "covering", "joined", "reason_of"]
 
 MAX_FAILURES = 200
 """Failures an outcome names; `failures_total` counts all."""
@@ -49,6 +50,8 @@ class Skipped(msgspec.Struct, frozen=True):
 
     path: bytes
     reason: str
+    point: bytes = b""
+    """Where the network file system is mounted that was left out; empty if it was left out for another reason."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +91,28 @@ class Snapshot(msgspec.Struct, Generic[ItemType], frozen=True, kw_only=True):
     """Parts of the kind that were looked at whole; `all` where there are no parts. Software: sources."""
 
 
+def joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """Return the outcome of several looks that together are one run; at least one."""
+    statuses = {outcome.status for outcome in outcomes}
+    worst = next(s for s in (RunStatus.STOPPED, RunStatus.FAILED, RunStatus.PARTIAL, RunStatus.OK) if s in statuses)
+    skipped = tuple(skipped for outcome in outcomes for skipped in outcome.skipped)
+    failures_total = sum(outcome.failures_total for outcome in outcomes)
+    if worst is RunStatus.PARTIAL and not skipped and not failures_total:
+        worst = RunStatus.OK
+    return Outcome(
+        status=worst,
+        seen=sum(outcome.seen for outcome in outcomes),
+        failed=sum(outcome.failed for outcome in outcomes),
+        duration_ms=sum(outcome.duration_ms for outcome in outcomes),
+        failures=tuple(failure for outcome in outcomes for failure in outcome.failures)[:MAX_FAILURES],
+        failures_total=failures_total,
+        denied=tuple(folder for outcome in outcomes for folder in outcome.denied),
+        skipped=skipped,
+        looked=sum(outcome.looked for outcome in outcomes),
+        bytes_read=sum(outcome.bytes_read for outcome in outcomes),
+    )
+
+
 class Tally:
     """The outcome of a run while it grows; safe to be used by several threads."""
 
@@ -101,7 +126,7 @@ class Tally:
         self._failures: list[Failure] = []
         self._failures_total = 0
         self._denied: set[bytes] = set()
-        self._skipped: dict[bytes, str] = {}
+        self._skipped: dict[bytes, Skipped] = {}
         self.broken = False
 
     def fail(self, failure: Failure, *, item: bool = True) -> None:
@@ -123,10 +148,10 @@ class Tally:
         if len(self._denied) > MAX_DENIED:
             self._denied = set(covering(self._denied, MAX_DENIED // 2))
 
-    def skip(self, folder: bytes, reason: str) -> None:
+    def skip(self, folder: bytes, reason: str, point: bytes = b"") -> None:
         """Record a subtree left out on purpose; beyond the bound it counts as denied, by its parent."""
         if len(self._skipped) < MAX_DENIED:
-            self._skipped[folder] = reason
+            self._skipped[folder] = Skipped(folder, reason, point)
         else:
             self.deny(folder, reason)
 
@@ -151,7 +176,7 @@ class Tally:
             failures=tuple(self._failures),
             failures_total=self._failures_total,
             denied=tuple(sorted(self._denied)),
-            skipped=tuple(Skipped(path, why) for path, why in sorted(self._skipped.items())),
+            skipped=tuple(skipped for _, skipped in sorted(self._skipped.items())),
             looked=self.looked,
             bytes_read=self.bytes_read,
         )

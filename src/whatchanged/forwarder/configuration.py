@@ -14,6 +14,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -58,7 +59,9 @@ _API = "2022-06-02"
 class Configuration:
     """What holds now; safe for several threads, and lets them wait for news."""
 
-    def __init__(self, data: DataFolder, quota_mb: int) -> None:
+    def __init__(self, data: DataFolder, quota_mb: int, stream_pipes: Mapping[str, str] | None = None) -> None:
+        """`stream_pipes`: data type → name of the pipe that upstream's extension shall send it to."""
+        self._stream_pipes = stream_pipes or {}
         self._folder = os.path.join(data.forwarder, "mcs")
         self._chunks = os.path.join(self._folder, "configchunks")
         self._xml = os.path.join(self._folder, "mcsconfig.latest.xml")
@@ -122,6 +125,11 @@ class Configuration:
         with self._changed:
             return tuple(self._results.values())
 
+    def wait_for_results(self, stop: threading.Event) -> None:
+        """Wait until there is an answer to pass on, or `stop` is set."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._results or stop.is_set())
+
     def passed_on(self, request_id: str) -> None:
         """The server has the answer."""
         with self._changed:
@@ -130,7 +138,7 @@ class Configuration:
     def tagged_data(self, tag: str) -> tuple[str, str]:
         """Return version and TaggedData (JSON text) for the extension `tag`."""
         with self._changed:
-            return _tagged_data(self._typed, tag)
+            return _tagged_data(self._typed, tag, self._stream_pipes)
 
     def poll(
         self, tag: str, known: str, seconds: float, stop: threading.Event
@@ -142,12 +150,21 @@ class Configuration:
         deadline = time.monotonic() + seconds
         with self._changed:
             while True:
-                version, text = _tagged_data(self._typed, tag)
+                version, text = _tagged_data(self._typed, tag, self._stream_pipes)
                 due = self._due()
                 left = deadline - time.monotonic()
                 if version != known or due or left <= 0 or stop.is_set():
                     return version, None if version == known else text, due, self._connected
-                self._changed.wait(min(left, 1.0))
+                self._changed.wait(min([left, *self._until_redelivery()]))
+
+    def wake(self) -> None:
+        """Let who waits notice that it shall stop."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def _until_redelivery(self) -> list[float]:
+        now = time.monotonic()
+        return [max(self._delivered[i] + _REDELIVER - now, 0.0) for i in self._requests if i in self._delivered]
 
     def _due(self) -> tuple[PendingRequest, ...]:
         now = time.monotonic()
@@ -235,11 +252,15 @@ class Configuration:
         return _TIMESTAMP.sub("", found, count=1) == _TIMESTAMP.sub("", text, count=1)
 
 
-def _tagged_data(contents: tuple[Content, ...], tag: str) -> tuple[str, str]:
+def _tagged_data(contents: tuple[Content, ...], tag: str, stream_pipes: Mapping[str, str]) -> tuple[str, str]:
     extensions = tuple(
         _with_health(extension) for content in contents for extension in content.extension_configurations.get(tag, ())
     )
-    pipes = {stream: OutputStream() for extension in extensions for stream in extension.output_streams.values()}
+    pipes = {
+        stream: OutputStream(named_pipe=stream_pipes.get(kind, ""))
+        for extension in extensions
+        for kind, stream in extension.output_streams.items()
+    }
     data = TaggedData(extension_name=tag, extension_configurations=extensions, output_stream_definitions=pipes)
     version = hashlib.sha256(encode_tagged_data(data).encode()).hexdigest()[:32]
     data.version = version

@@ -33,6 +33,7 @@ _CONNECTIONS_OF_OTHERS = 48
 _STRANGER = forward.Limits(message_bytes=64 * 1024)
 _FOREIGN_STREAMS = 32
 _LONGEST_POLL = 60.0
+_LONGEST_WAIT = 60.0
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -63,7 +64,7 @@ class PipeServer:
         self._guarded = guarded
         self._closed = False
         self._full = False
-        self._refused_uids: set[int] = set()
+        self._refused: set[ipc.AccountId] = set()
 
     def start(self) -> None:
         """Listen everywhere; raises PeerError, and listens nowhere then."""
@@ -95,7 +96,7 @@ class PipeServer:
     def _accept(self, listener: ipc.Listener) -> None:
         while not self._stop.is_set():
             try:
-                channel = listener.accept(1.0)
+                channel = listener.accept(_LONGEST_WAIT)  # `close` ends it at once
             except ipc.PeerTimeout:
                 continue
             except PeerError:
@@ -103,36 +104,40 @@ class PipeServer:
                     return
                 raise
             with self._lock:
-                room = self._has_room(channel.peer.uid)
+                room = self._has_room(channel.peer.account)
                 if room:
                     self._channels.add(channel)
             if not room:
-                _log.warning("too many connections: one of uid %d is closed", channel.peer.uid)
+                _log.warning("too many connections: one of account %s is closed", channel.peer.account)
                 channel.close()
                 continue
             threading.Thread(target=self._serve, args=(channel,), name="connection", daemon=True).start()
 
-    def _has_room(self, uid: int) -> bool:
+    def _has_room(self, account: ipc.AccountId) -> bool:
         """Whether one more connection of an account is taken; nobody can take the tracker's places."""
-        uids = [channel.peer.uid for channel in self._channels]
-        others = len(uids) - uids.count(self._settings.tracker_uid)
-        return uids.count(uid) < _CONNECTIONS_OF_AN_ACCOUNT and (
-            uid == self._settings.tracker_uid or others < _CONNECTIONS_OF_OTHERS
+        accounts = [channel.peer.account for channel in self._channels]
+        others = len(accounts) - accounts.count(self._settings.tracker_uid)
+        return accounts.count(account) < _CONNECTIONS_OF_AN_ACCOUNT and (
+            account == self._settings.tracker_uid or others < _CONNECTIONS_OF_OTHERS
         )
 
     def _serve(self, channel: ipc.Channel) -> None:
         sends = (self._settings.tracker_uid, *self._settings.foreign_uids)
-        decoder = forward.Decoder(None if channel.peer.uid in sends else _STRANGER)
+        decoder: forward.Decoder | None = None
         try:
             while not self._stop.is_set() and (data := channel.receive(65_536, self._settings.connection_timeout)):
+                if decoder is None:  # a Windows client may be known by its first bytes only
+                    decoder = forward.Decoder(None if channel.peer.account in sends else _STRANGER)
                 for message in decoder.feed(data):
                     self._take(channel, message)
         except ipc.PeerTimeout:
-            _log.info("a connection of uid %d was silent and is closed", channel.peer.uid)
+            _log.info("a connection of account %s was silent and is closed", channel.peer.account)
         except PeerError as error:
-            _log.debug("connection of uid %d: %s", channel.peer.uid, error)
+            _log.debug("connection of account %s: %s", channel.peer.account, error)
         except OperationError as error:
-            _log.warning("connection of uid %d (pid %d) is closed: %s", channel.peer.uid, channel.peer.pid, error)
+            _log.warning(
+                "connection of account %s (pid %d) is closed: %s", channel.peer.account, channel.peer.pid, error
+            )
         finally:
             channel.close()
             with self._lock:
@@ -150,7 +155,7 @@ class PipeServer:
             reply: agent.AgentReply = agent.ConfigurationReply(
                 request_id=request.request_id, version=request.version, success=True, tagged_data=text
             )
-        elif channel.peer.uid != self._settings.tracker_uid:
+        elif channel.peer.account != self._settings.tracker_uid:
             self._refuse(channel, "asked what only the tracker may")
         elif isinstance(request, agent.PollRequest):
             seconds = min(max(request.wait_seconds, 0.0), _LONGEST_POLL)
@@ -165,12 +170,12 @@ class PipeServer:
 
     def _keep(self, channel: ipc.Channel, message: forward.ForwardMessage) -> None:
         ours = parse_chunk_id(message.chunk or "")
-        uid = channel.peer.uid
+        account = channel.peer.account
         try:
-            if ours is not None and uid == self._settings.tracker_uid:
+            if ours is not None and account == self._settings.tracker_uid:
                 self._keep_ours(message, *ours)
-            elif uid in self._settings.foreign_uids:
-                self._keep_foreign(uid, message)
+            elif account in self._settings.foreign_uids:
+                self._keep_foreign(account, message)
             else:
                 self._refuse(channel, f"sent records as {message.tag[:100]!r}")
         except StorageFull as error:
@@ -195,26 +200,29 @@ class PipeServer:
             records.append(forward.pack_record(record))
         self._store.append(str(stream), epoch, first, records)
 
-    def _keep_foreign(self, uid: int, message: forward.ForwardMessage) -> None:
-        name = _UNSAFE.sub("-", message.tag)[:48] or "untagged"
-        stream = f"Custom-{uid}-{name}"
-        existing = [s for s in self._store.streams if s.startswith(f"Custom-{uid}-")]
+    def _keep_foreign(self, account: ipc.AccountId, message: forward.ForwardMessage) -> None:
+        # A SID takes much of the room that the name of a stream has.
+        name = _UNSAFE.sub("-", message.tag)[: min(48, 92 - len(str(account)))] or "untagged"
+        stream = f"Custom-{account}-{name}"
+        existing = [s for s in self._store.streams if s.startswith(f"Custom-{account}-")]
         if stream not in existing and len(existing) >= _FOREIGN_STREAMS:
-            raise WireError(f"uid {uid} has {_FOREIGN_STREAMS} streams already")
+            raise WireError(f"account {account} has {_FOREIGN_STREAMS} streams already")
         makes = [partial(_foreign_record, stream, entry) for entry in message.entries]
         self._store.append_own(stream, *makes, chunk=message.chunk)
 
     def _refuse(self, channel: ipc.Channel, what: str) -> NoReturn:
-        uid = channel.peer.uid
+        account = channel.peer.account
         with self._lock:
-            new = uid not in self._refused_uids and len(self._refused_uids) < 1000
+            new = account not in self._refused and len(self._refused) < 1000
             if new:
-                self._refused_uids.add(uid)
+                self._refused.add(account)
         if new:
             self._health.note(
-                HealthStatus.WARNING, HealthReason.REFUSED, f"uid {uid} {what} on the local pipe; it is not permitted"
+                HealthStatus.WARNING,
+                HealthReason.REFUSED,
+                f"account {account} {what} on the local pipe; it is not permitted",
             )
-        raise WireError(f"uid {uid} {what}; it is not permitted")
+        raise WireError(f"account {account} {what}; it is not permitted")
 
 
 def _foreign_record(stream: str, entry: forward.Entry, epoch: str, sequence: int) -> bytes:

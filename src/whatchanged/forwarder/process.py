@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from whatchanged import memory
 from whatchanged.errors import CredentialError, OperationError, ServerError, StateError
 from whatchanged.forwarder import files, heartbeat
 from whatchanged.forwarder.client import ServerClient
@@ -33,6 +34,7 @@ _IDLE = 2.0
 
 def run(settings: ForwarderSettings, stop: threading.Event) -> int:
     """Run until `stop` is set; return 0, or 1 when a part of it died. Raises OperationError when it cannot start."""
+    memory.use_one_arena()
     for folder in (settings.data.forwarder, settings.data.pipe_folder):
         os.makedirs(folder, mode=0o750 if folder == settings.data.pipe_folder else 0o700, exist_ok=True)
     forwarder = _Forwarder(settings, stop)
@@ -52,7 +54,7 @@ class _Forwarder:
         self._keeper = IdentityKeeper(settings.data)
         self._store = Store(settings.tables, settings.quota_bytes)
         self._health = Health(self._store, settings.computer)
-        self._configuration = Configuration(settings.data, settings.quota_bytes // _MB)
+        self._configuration = Configuration(settings.data, settings.quota_bytes // _MB, settings.stream_pipes)
         instance = uuid.uuid4()
         self._upload_client = ServerClient(settings, self._keeper, instance)
         self._control_client = ServerClient(settings, self._keeper, instance)
@@ -79,6 +81,8 @@ class _Forwarder:
             self._threads.append(thread)
 
     def close(self) -> None:
+        self._store.wake()
+        self._configuration.wake()
         self._pipe.close()
         for client in (self._upload_client, self._control_client, self._result_client):
             client.close()
@@ -138,12 +142,17 @@ class _Forwarder:
 
     def _upload(self) -> None:
         backoff = Backoff(self._settings.backoff, self._settings.longest_backoff)
-        generation = -1
+        generation, busy = -1, False
         while not self._stop.is_set():
             pause, until_contact = 0.0, False
             try:
-                if not self._uploader.cycle():
-                    generation = self._store.wait(generation, 1.0)
+                if self._uploader.cycle():
+                    busy = True
+                else:
+                    if busy:
+                        busy = False
+                        self._store.shrink()
+                    generation = self._store.wait(generation, self._stop)
                 backoff.succeeded()
             except CredentialError as error:
                 self._say_waiting(error)
@@ -177,7 +186,8 @@ class _Forwarder:
 
     def _pass_on(self) -> None:
         backoff = Backoff(self._settings.backoff, self._settings.longest_backoff)
-        while not self._stop.wait(0.5):
+        while not self._stop.is_set():
+            self._configuration.wait_for_results(self._stop)
             try:
                 pass_on_results(self._result_client, self._configuration)
                 backoff.succeeded()

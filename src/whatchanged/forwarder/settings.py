@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from dataclasses import dataclass, field
 
-from whatchanged.ipc import AbstractSocket, Endpoint, PathSocket
+from whatchanged import ipc
+from whatchanged.ipc import AbstractSocket, AccountId, Endpoint, NamedPipe
+from whatchanged.records.streams import DataType
 from whatchanged.settings import DataFolder
 
 __all__ = ["DEFAULT_QUOTA", "ForwarderSettings"]
 
 DEFAULT_QUOTA = 10_000 * 1024 * 1024
-_UPSTREAM_NAMES = (
+_UPSTREAM_SOCKETS = (
     "CAgentStream_CloudAgentInfo_config_default_fluent.socket",
     "CAgentStream_CloudAgentInfo_ChangeTracking-Linux_default_fluent.socket",
 )
+_UPSTREAM_PIPE = "CAgentStream_CloudAgentInfo_AzureMonitorAgent"
+_UPSTREAM_STREAMS = (DataType.CONFIG_CHANGE, DataType.CONFIG_CHANGE_V2, DataType.CONFIG_DATA_V2)
+_UPSTREAM_STREAM_PIPE = "CAgentStream_ChangeTracking-Windows_{stream}_AzureMonitorAgent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,15 +29,15 @@ class ForwarderSettings:
     """Settings of one forwarder; the times are seconds."""
 
     data: DataFolder
-    tracker_uid: int
+    tracker_uid: AccountId
     """Account of the tracker: only it sends records of ours and gets the server's requests."""
     computer: str = field(default_factory=socket.gethostname)
     """Name of this machine in the rows that the forwarder makes itself."""
     instance: str = ""
-    """Suffix of the abstract names; empty for the main instance."""
+    """Suffix of the upstream names; empty for the main instance."""
     main_instance: bool = False
-    """Serve the upstream abstract names, without a suffix when `instance` is empty."""
-    foreign_uids: tuple[int, ...] = ()
+    """Serve the upstream names, without a suffix when `instance` is empty."""
+    foreign_uids: tuple[AccountId, ...] = ()
     """Accounts that may send records of their own."""
     pipe_group: str | int | None = None
     """Group that may connect to the path socket."""
@@ -60,9 +66,27 @@ class ForwarderSettings:
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Where the pipe server listens."""
-        own: tuple[Endpoint, ...] = (PathSocket(self.data.pipe_socket),)
+        senders = (self.tracker_uid, *self.foreign_uids)
+        own: tuple[Endpoint, ...] = (ipc.at(self.data.pipe_socket, admits=senders),)
         if not (self.main_instance or self.instance):
             return own
-        suffix = f"_{self.instance}" if self.instance else ""
-        names = [name + suffix for name in _UPSTREAM_NAMES]
+        if sys.platform == "win32":
+            sids = tuple(str(account) for account in senders)
+            return own + tuple(
+                NamedPipe(name, sids) for name in (self._suffixed(_UPSTREAM_PIPE), *self.stream_pipes.values())
+            )
+        names = [self._suffixed(name) for name in _UPSTREAM_SOCKETS]
         return own + tuple(AbstractSocket(name, padded) for name in names for padded in (True, False))
+
+    @property
+    def stream_pipes(self) -> dict[str, str]:
+        """Data type → name of the pipe that upstream's extension sends it to; only on Windows there are such."""
+        if sys.platform != "win32" or not (self.main_instance or self.instance):
+            return {}
+        return {
+            stream.value: self._suffixed(_UPSTREAM_STREAM_PIPE.format(stream=stream.value))
+            for stream in _UPSTREAM_STREAMS
+        }
+
+    def _suffixed(self, name: str) -> str:
+        return f"{name}_{self.instance}" if self.instance else name

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from whatchanged import memory
 from whatchanged.errors import StateError, StorageFull
 from whatchanged.records.carrier import new_epoch
 
@@ -99,6 +100,19 @@ class Store:
             if name.endswith(".db") and _STREAM.match(name[:-3]):
                 self._database(name[:-3])
 
+    def shrink(self) -> None:
+        """Give memory back to the system, that of pages too: after work that will not come again soon.
+
+        Raises StateError, StorageFull.
+        """
+        with self._lock:
+            for stream, database in list(self._databases.items()):
+                try:
+                    database.execute("PRAGMA shrink_memory")
+                except sqlite3.Error as error:
+                    raise self._failed(stream, error) from error
+        memory.give_back()
+
     def close(self) -> None:
         """Close every database."""
         with self._lock:
@@ -122,12 +136,19 @@ class Store:
         with self._lock:
             self._quota = quota_bytes
 
-    def wait(self, generation: int, timeout: float) -> int:
-        """Wait until something was appended after `generation`; return the generation now."""
+    def wait(self, generation: int, stop: threading.Event, timeout: float | None = None) -> int:
+        """Wait until something was appended after `generation`, or `stop` is set; return the generation now.
+
+        Who sets `stop` calls `wake` after it.
+        """
         with self._changed:
-            if self._generation == generation:
-                self._changed.wait(timeout)
+            self._changed.wait_for(lambda: self._generation != generation or stop.is_set(), timeout)
             return self._generation
+
+    def wake(self) -> None:
+        """Let who waits notice that it shall stop."""
+        with self._changed:
+            self._changed.notify_all()
 
     def append(self, stream: str, epoch: str, first: int, records: Sequence[bytes]) -> int:
         """Store records `first`, `first` + 1, …; return how many were new. They are on disk when this returns.

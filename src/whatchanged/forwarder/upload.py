@@ -7,7 +7,6 @@ by halving, becomes an eviction, and never blocks its stream.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import random
 import time
@@ -33,6 +32,8 @@ __all__ = ["Backoff", "Uploader"]
 _log = logging.getLogger(__name__)
 _ROWS = 5_000
 _STORED_BYTES = 1_536 * 1024
+_FOREIGN_PIECE = 64
+"""Foreign records that are refused together: a program that sends nonsense only must not hold up the tracker."""
 _BATCH = uuid.UUID("0b9f4a0e-67c6-4c38-8c0e-6a55a0a6d9c1")
 _FOR_GOOD = frozenset({400, 404, 413, 415, 422})
 _EVERYBODY = frozenset({401, 403, 429, 502, 503, 504})
@@ -121,26 +122,27 @@ class Uploader:
             return
         code, message = error_of(answer)
         # A word without a code is not the server's: a proxy in between has no say over records.
-        ours = code or answer.status_code == 413
-        if answer.status_code not in _FOR_GOOD or "retry-after" in answer.headers or not ours:
+        servers = code or answer.status_code == 413
+        if answer.status_code not in _FOR_GOOD or "retry-after" in answer.headers or not servers:
             raise RetryLater("the server does not take records now", answer)
         why = f"{answer.status_code} {code}: {message}"
-        if stream in DataType.__members__.values() and answer.status_code != 404:
-            self._narrow(stream, rows, why)
+        ours = stream in DataType.__members__.values()
+        if answer.status_code != 404:
+            self._narrow(stream, rows, why, least=1 if ours else _FOREIGN_PIECE)
         else:
-            self._refuse(stream, rows, why)
+            self._refuse(stream, rows, why, unknown=not ours)
 
-    def _narrow(self, stream: str, rows: Sequence[StoredRow], why: str) -> None:
-        if len(rows) == 1:
+    def _narrow(self, stream: str, rows: Sequence[StoredRow], why: str, least: int = 1) -> None:
+        if len(rows) <= least:
             self._refuse(stream, rows, why)
             return
         middle = len(rows) // 2
         self._upload(stream, rows[:middle])
         self._upload(stream, rows[middle:])
 
-    def _refuse(self, stream: str, rows: Sequence[StoredRow], why: str) -> None:
-        ours = stream in DataType.__members__.values()
-        self._store.refuse(stream, rows, "Refused", evict=ours)
+    def _refuse(self, stream: str, rows: Sequence[StoredRow], why: str, *, unknown: bool = False) -> None:
+        # Where no rule takes the stream, nobody would take an eviction either.
+        self._store.refuse(stream, rows, "Refused", evict=not unknown)
         if stream == DataType.TRACKING_HEALTH:
             _log.error("the server refuses %d health rows for good: %s", len(rows), why)
             return  # a health row about a health row would go on for ever
@@ -185,11 +187,9 @@ def _text(stream: str, row: StoredRow) -> bytes:
         except (ValueError, msgpack.UnpackException) as error:
             raise RecordError(f"a stored record is damaged: {error}") from error
         return encode_record(record)
-    if stream not in DataType.__members__.values():
-        return json.dumps({"_Record": "Eviction", "Count": row.count, "Reason": row.reason}).encode()
     return encode_record(
         Eviction(
-            stream=DataType(stream),
+            stream=stream,
             epoch=row.epoch,
             first=row.first,
             last=row.last,

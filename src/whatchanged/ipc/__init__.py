@@ -7,29 +7,62 @@ is for the caller to decide.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
+from collections.abc import Iterable
 
 from whatchanged.errors import PeerError
 from whatchanged.ipc import memory
-from whatchanged.ipc.endpoints import AbstractSocket, Channel, Listener, MemoryPipe, PathSocket, Peer, PeerTimeout
+from whatchanged.ipc.accounts import own_account
+from whatchanged.ipc.endpoints import (
+    AbstractSocket,
+    AccountId,
+    Channel,
+    Listener,
+    MemoryPipe,
+    NamedPipe,
+    PathSocket,
+    Peer,
+    PeerTimeout,
+)
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    from whatchanged.ipc import named_pipe
+else:
     from whatchanged.ipc import unix
 
 __all__ = [
     "AbstractSocket",
+    "AccountId",
     "Channel",
     "Endpoint",
     "Listener",
     "MemoryPipe",
+    "NamedPipe",
     "PathSocket",
     "Peer",
     "PeerTimeout",
+    "at",
     "connect",
     "listen",
+    "own_account",
 ]
 
-Endpoint = PathSocket | AbstractSocket | MemoryPipe
+Endpoint = PathSocket | AbstractSocket | NamedPipe | MemoryPipe
+
+
+def at(path: str, *, admits: Iterable[AccountId] = ()) -> PathSocket | NamedPipe:
+    """Return the endpoint that belongs to `path`: a socket there, or the pipe that is named after it.
+
+    Windows pipes have no place in the file system, so their fence is the access list, to which `admits` belongs;
+    a socket has the folder that it stands in.
+    """
+    if sys.platform == "win32":
+        place = os.path.normcase(os.path.abspath(path))
+        digest = hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return NamedPipe(f"whatchanged_{digest}_{os.path.basename(place)}", tuple(str(account) for account in admits))
+    return PathSocket(path)
 
 
 def connect(endpoint: Endpoint, timeout: float | None = 10.0) -> Channel:
@@ -37,9 +70,11 @@ def connect(endpoint: Endpoint, timeout: float | None = 10.0) -> Channel:
     if isinstance(endpoint, MemoryPipe):
         return memory.connect(endpoint)
     if sys.platform == "win32":
-        raise PeerError(f"{endpoint}: this system has no Unix sockets")
-    else:  # noqa: RET506 - mypy follows sys.platform only in a branch of its own
+        if isinstance(endpoint, NamedPipe):
+            return named_pipe.connect(endpoint, timeout)
+    elif not isinstance(endpoint, NamedPipe):
         return unix.connect(endpoint, timeout)
+    raise PeerError(f"{endpoint}: this system has no such endpoints")
 
 
 def listen(endpoint: Endpoint, *, mode: int = 0o600, group: str | int | None = None) -> Listener:
@@ -50,6 +85,8 @@ def listen(endpoint: Endpoint, *, mode: int = 0o600, group: str | int | None = N
     if isinstance(endpoint, MemoryPipe):
         return memory.listen(endpoint)
     if sys.platform == "win32":
-        raise PeerError(f"{endpoint}: this system has no Unix sockets")
-    else:  # noqa: RET506 - mypy follows sys.platform only in a branch of its own
+        if isinstance(endpoint, NamedPipe):
+            return named_pipe.listen(endpoint)
+    elif not isinstance(endpoint, NamedPipe):
         return unix.listen(endpoint, mode=mode, group=group)
+    raise PeerError(f"{endpoint}: this system has no such endpoints")

@@ -12,7 +12,20 @@ from typing import Self
 
 from whatchanged.errors import PeerError
 
-__all__ = ["AbstractSocket", "Channel", "Listener", "MemoryPipe", "PathSocket", "Peer", "PeerTimeout"]
+__all__ = [
+    "AbstractSocket",
+    "AccountId",
+    "Channel",
+    "Listener",
+    "MemoryPipe",
+    "NamedPipe",
+    "PathSocket",
+    "Peer",
+    "PeerTimeout",
+]
+
+AccountId = int | str
+"""An account: a uid, or on Windows a SID as text."""
 
 SEND_SECONDS = 30.0
 """How long `Channel.send` waits for a peer that does not read, unless told otherwise."""
@@ -26,9 +39,9 @@ class PeerTimeout(PeerError):
 class Peer:
     """Who is at the other end, as the kernel says (of a listener: who began to listen)."""
 
-    uid: int
-    gid: int
+    account: AccountId
     pid: int
+    """For messages to people; only on Linux the kernel vouches for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,17 @@ class AbstractSocket:
 
     def __str__(self) -> str:
         return f"@{self.name}{' (padded)' if self.padded else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPipe:
+    """A Windows named pipe; `admits` are the SIDs that its listener lets connect, beside itself and administrators."""
+
+    name: str
+    admits: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return rf"\\.\pipe\{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import queue
-import sys
 import threading
 import time
 
 from whatchanged.errors import PeerError
+from whatchanged.ipc.accounts import own_account
 from whatchanged.ipc.endpoints import SEND_SECONDS, Channel, Listener, MemoryPipe, Peer, PeerTimeout
 
 __all__ = ["connect", "listen"]
@@ -23,12 +23,9 @@ _listeners: dict[str, _MemoryListener] = {}
 _registry = threading.Lock()
 
 
-def own_identity() -> Peer:
+def _own_identity() -> Peer:
     """Return this process as a peer."""
-    if sys.platform == "win32":
-        return Peer(0, 0, os.getpid())
-
-    return Peer(os.geteuid(), os.getegid(), os.getpid())
+    return Peer(own_account(), os.getpid())
 
 
 class _Half:
@@ -146,8 +143,8 @@ def connect(endpoint: MemoryPipe) -> Channel:
         if listener is None:
             raise PeerError(f"{endpoint}: nobody listens")
         there, back = _Half(), _Half()
-        listener.offer(_MemoryChannel(there, back, endpoint.peer or own_identity()))
-    return _MemoryChannel(back, there, own_identity())
+        listener.offer(_MemoryChannel(there, back, endpoint.peer or _own_identity()))
+    return _MemoryChannel(back, there, _own_identity())
 
 
 def listen(endpoint: MemoryPipe) -> Listener:

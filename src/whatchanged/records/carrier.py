@@ -95,7 +95,8 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
 class Eviction(msgspec.Struct, frozen=True, kw_only=True):
     """Records `first` to `last` of a stream and epoch were dropped on the machine; `count` of them existed."""
 
-    stream: DataType
+    stream: str
+    """A data type, or the name of a foreign sender's stream."""
     epoch: str
     first: int
     last: int
@@ -106,7 +107,7 @@ class Eviction(msgspec.Struct, frozen=True, kw_only=True):
         """Return the record; it has no sequence of its own, it stands where the dropped ones stood."""
         return {
             "_Record": RecordType.EVICTION.value,
-            "_Stream": self.stream.value,
+            "_Stream": str(self.stream),
             "_Epoch": self.epoch,
             "First": self.first,
             "Last": self.last,
@@ -119,7 +120,7 @@ class Eviction(msgspec.Struct, frozen=True, kw_only=True):
         """Read it back; raises RecordError."""
         try:
             return cls(
-                stream=DataType(record["_Stream"]),
+                stream=str(record["_Stream"]),
                 epoch=str(record["_Epoch"]),
                 first=int(record["First"]),
                 last=int(record["Last"]),

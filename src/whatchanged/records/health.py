@@ -48,6 +48,13 @@ class HealthReason(StrEnum):
     """A watch died or lost events; everything was looked at instead."""
     WATCHING = "Watching"
     """What is watched, and what is only polled, and why; written when that changed."""
+    COVERAGE = "Coverage"
+    """How a rule is watched or polled, and what of it is not looked into; written when that changed. ItemsSeen: items
+    of the rule, ItemsFailed: paths that are not looked into."""
+    MOUNT_SILENT = "MountSilent"
+    """A network file system does not answer, or does again."""
+    EXPORTED = "Exported"
+    """An export could not be written, or was written again."""
     OUTBOX_FULL = "OutboxFull"
     STORE_FULL = "StoreFull"
     DISK_FULL = "DiskFull"

@@ -8,6 +8,7 @@ defaults: the tracker's state database keeps items as msgpack arrays.
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import stat
 from enum import StrEnum
@@ -15,9 +16,21 @@ from typing import ClassVar, Protocol
 
 import msgspec
 
+from whatchanged.records.registry_values import MAX_SHOWN, data_text, name_bytes, type_name
 from whatchanged.records.times import time_text
 
-__all__ = ["DaemonItem", "FileItem", "Item", "Kind", "SoftwareItem", "Value", "clean_text", "path_columns"]
+__all__ = [
+    "DaemonItem",
+    "FileItem",
+    "Item",
+    "Kind",
+    "RegistryItem",
+    "ServiceItem",
+    "SoftwareItem",
+    "Value",
+    "clean_text",
+    "path_columns",
+]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -100,12 +113,21 @@ class FileItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Digest of the content; empty when there is none (no regular file, or it could not be read)."""
     link_target: bytes | None = None
     link_mode: int | None = None
+    links: int = 0
+    """How many names (hard links) the entry itself has; 1 of a folder, 0 when it is not known."""
+    link_created_ns: int | None = None
+    """Birth time of a followed link itself."""
 
     kind: ClassVar[Kind] = Kind.FILES
 
     def key(self) -> bytes:
         """Return the exact path."""
         return self.path
+
+    def born_ns(self) -> int | None:
+        """Return the birth time of the entry itself: with its inode number it tells one entry from every other."""
+        followed = self.link_target is not None and not stat.S_ISLNK(self.mode)
+        return self.link_created_ns if followed else self.created_ns
 
     def attributes(self) -> str:
         """Type and mode as `ls -l` shows them; of a link also where it leads."""
@@ -210,10 +232,10 @@ class SoftwareItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
 
 class DaemonItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """A systemd service unit or SysV script."""
+    """A systemd service unit, SysV script or OpenRC script."""
 
     name: str
-    """Unit name, such as `ssh.service`."""
+    """Unit name, such as `ssh.service`; of OpenRC the script's, `sshd`."""
     display_name: str = ""
     description: str = ""
     state: str = "Stopped"
@@ -223,9 +245,11 @@ class DaemonItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     account: str = ""
     controller: str = "systemd"
     runlevels: str = ""
-    """Enablement as `systemctl is-enabled` says it, or the run levels of a SysV script."""
+    """Enablement as `systemctl is-enabled` says it, or the run levels of an OpenRC script."""
     start: str = ""
     """Life of the machine and start of the service within it, of one that runs: another one was stopped in between."""
+    triggered_by: str | None = None
+    """Units that start it, their enablement and when: `a.timer (enabled; OnCalendar=daily), …`. None: not known."""
 
     kind: ClassVar[Kind] = Kind.DAEMONS
 
@@ -246,11 +270,12 @@ class DaemonItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
             SvcDescription=self.description,
             SvcController=self.controller,
             SvcRunlevels=self.runlevels,
+            SvcTriggeredBy=self.triggered_by,
         )
 
     def compared(self) -> dict[str, object]:
         """Facts that count."""
-        return {
+        facts: dict[str, object] = {
             "SvcState": self.state,
             "SvcPath": self.path,
             "SvcAccount": self.account,
@@ -258,6 +283,9 @@ class DaemonItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
             "SvcController": self.controller,
             "SvcRunlevels": self.runlevels,
         }
+        if self.triggered_by is not None:
+            facts["SvcTriggeredBy"] = self.triggered_by
+        return facts
 
     def restarted_since(self, before: DaemonItem) -> bool:
         """Whether it ran at both looks and was stopped between them; a restart of the machine does not count."""
@@ -267,6 +295,138 @@ class DaemonItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
             and bool(self.start)
             and self.start.partition("/")[0] == before.start.partition("/")[0]
         )
+
+
+class ServiceItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """A Windows service: what Win32_Service says of it, its library, and what is done when it fails."""
+
+    name: str
+    """Name of its key."""
+    display_name: str = ""
+    description: str = ""
+    """As the registry holds it: `@C:\\x.dll,-101` is a text in a program's resources, which are not opened."""
+    state: str = ""
+    """`Running`, `Stopped`, `Paused` or a pending state; empty where nobody can tell (a mounted disk)."""
+    start_type: str = ""
+    """`Auto`, `Manual`, `Disabled`; of what the loader starts `Boot`, `System`."""
+    delayed: bool = False
+    """An automatic start that waits until the others have started."""
+    account: str = ""
+    path: str = ""
+    """Image path with its arguments, variables filled in."""
+    service_dll: str = ""
+    """Library that svchost.exe loads for it."""
+    failure_actions: str = ""
+    """Such as `restart after 60 s, none; reset after 86400 s`."""
+    process_id: int | None = None
+    """Of one that runs. It is no fact that counts: each start has another."""
+
+    kind: ClassVar[Kind] = Kind.WINDOWS_SERVICES
+
+    def key(self) -> bytes:
+        """Return the name."""
+        return self.name.encode()
+
+    def columns(self) -> dict[str, Value]:
+        """Facts as columns of ConfigurationData."""
+        return _filled(
+            Name=self.name,
+            SvcName=self.name,
+            SvcDisplayName=self.display_name or self.name,
+            SvcState=self.state,
+            SvcStartupType=self.start_type,
+            SvcDelayedStart=self.delayed if self.start_type == "Auto" else None,
+            SvcAccount=self.account,
+            SvcPath=self.path,
+            SvcDescription=self.description,
+            SvcServiceDll=self.service_dll,
+            SvcFailureActions=self.failure_actions,
+        )
+
+    def compared(self) -> dict[str, object]:
+        """Facts that count."""
+        facts: dict[str, object] = {
+            "SvcStartupType": self.start_type,
+            "SvcDelayedStart": self.delayed,
+            "SvcPath": self.path,
+            "SvcAccount": self.account,
+            "SvcDescription": self.description,
+            "SvcServiceDll": self.service_dll,
+            "SvcFailureActions": self.failure_actions,
+        }
+        if self.state:
+            facts["SvcState"] = self.state
+        return facts
+
+
+class RegistryItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """A value of the Windows registry."""
+
+    key_name: bytes
+    """Full key path, beginning with the hive's long name, in `registry_values.name_bytes`. The 32-bit view of a key
+    stands under its own path, below `Wow6432Node`."""
+    value_name: bytes = b""
+    """Likewise; empty for a key's default value."""
+    type: int = 0
+    data: bytes = b""
+    """Data as it is; when it is long only its beginning, and when it is `secret` none."""
+    size: int = 0
+    """Bytes of the whole data."""
+    sha256: bytes = b""
+    """Digest of the whole data, where `data` is not all of it."""
+    secret: bool = False
+    """The data is of those that are never shown: password hashes and the like."""
+
+    kind: ClassVar[Kind] = Kind.REGISTRY
+
+    @classmethod
+    def of(cls, key: str, name: str, number: int, data: bytes, *, secret: bool = False) -> RegistryItem:
+        """Return the item for the value `name` of `key`."""
+        whole = not secret and len(data) <= MAX_SHOWN
+        return cls(
+            key_name=name_bytes(key),
+            value_name=name_bytes(name),
+            type=number,
+            data=b"" if secret else data[:MAX_SHOWN],
+            size=len(data),
+            sha256=b"" if whole else hashlib.sha256(data).digest(),
+            secret=secret,
+        )
+
+    def key(self) -> bytes:
+        """Return key and name, separated by NUL."""
+        return self.key_name + b"\0" + self.value_name
+
+    def columns(self) -> dict[str, Value]:
+        """Facts as columns of ConfigurationData."""
+        key, name = clean_text(self.key_name), clean_text(self.value_name)
+        shown_key = self.key_name.decode(errors="replace") if key is None else key
+        shown_name = self.value_name.decode(errors="replace") if name is None else name
+        exact_names = key is not None and name is not None
+        text, exact = self._data()
+        return _filled(
+            Name=shown_name,
+            Location=shown_key,
+            Hive=shown_key.partition("\\")[0],
+            RegistryKey=shown_key,
+            ValueName=shown_name,
+            ValueType=type_name(self.type),
+            ValueData=text,
+            ValueBytes="" if exact else base64.b64encode(self.data).decode("ascii"),
+            PathBytes="" if exact_names else base64.b64encode(self.key()).decode("ascii"),
+        )
+
+    def compared(self) -> dict[str, object]:
+        """Facts that count."""
+        return {"ValueType": self.type, "ValueData": (self.size, self.sha256 or self.data)}
+
+    def _data(self) -> tuple[str, bool]:
+        if self.secret:
+            return f"not shown: {self.size} bytes, SHA-256 {self.sha256.hex().upper()}", True
+        text, exact = data_text(self.type, self.data)
+        if self.sha256:
+            return f"{text} … ({self.size} bytes, SHA-256 {self.sha256.hex().upper()})", True
+        return text, exact
 
 
 def _filled(**columns: Value) -> dict[str, Value]:

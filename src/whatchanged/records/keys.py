@@ -53,13 +53,13 @@ def row_key(row: Mapping[str, Value]) -> tuple[Kind, bytes]:
         raise RecordError(f"no kind of item: {kind_text!r}", place="ConfigDataType") from None
     match kind:
         case Kind.FILES:
-            key = _path(row)
+            key = _exact(row) or _encoded(_text(row, "FileSystemPath"))
         case Kind.SOFTWARE:
             key = _encoded("\0".join(_text(row, c) for c in ("Location", "SoftwareName", "Architecture")))
         case Kind.DAEMONS | Kind.WINDOWS_SERVICES:
             key = _encoded(_text(row, "SvcName"))
         case _:  # Kind.REGISTRY
-            key = _encoded("\0".join((_text(row, "RegistryKey"), _text(row, "ValueName"))))
+            key = _exact(row) or _encoded("\0".join((_text(row, "RegistryKey"), _text(row, "ValueName"))))
     if not key.strip(b"\0"):
         raise RecordError("the row does not name its item")
     return kind, key
@@ -86,10 +86,11 @@ def checksum(pairs: Iterable[tuple[bytes, bytes]]) -> str:
     return state.hexdigest()
 
 
-def _path(row: Mapping[str, Value]) -> bytes:
+def _exact(row: Mapping[str, Value]) -> bytes:
+    """Return the key that the row carries as bytes, because text cannot; empty where text can."""
     encoded = row.get("PathBytes")
     if not encoded:
-        return _encoded(_text(row, "FileSystemPath"))
+        return b""
     try:
         return base64.b64decode(str(encoded), validate=True)
     except ValueError:  # binascii.Error is one; letters beyond ASCII give a plain one

@@ -80,7 +80,19 @@ _RULE = (
     _own("RuleName", _STRING, "Every rule item that matches the item, comma-separated", low=True),
     _own("ConfigurationId", _STRING, "Immutable id of the data collection rule", low=True),
 )
-_PATH_BYTES = _own("PathBytes", _STRING, "Exact path in base64, only when FileSystemPath cannot carry it", _FILES)
+_PATH_BYTES = _own(
+    "PathBytes",
+    _STRING,
+    "Exact path in base64 (of a registry value key, NUL, name), only when text cannot carry it",
+    "Files, Registry",
+)
+
+_DELAYED_START = "An automatic start that waits until the other services have started"
+_SERVICE_DLL = "Library that svchost.exe loads for it"
+_FAILURE_ACTIONS = "What is done when it fails, such as `restart after 60 s, none; reset after 86400 s`"
+_VALUE_BYTES = "Data in base64, only when ValueData cannot carry it exactly"
+
+_TRIGGERED_BY = "Timers, sockets and paths that start it, their enablement and when, such as `a.timer (enabled; …)`"
 
 CONFIGURATION_CHANGE = Table(
     "ConfigurationChange",
@@ -101,7 +113,8 @@ CONFIGURATION_CHANGE = Table(
         *_SOFTWARE_FACTS,
         _text(
             "SvcChangeType",
-            "Which: `State`, `StartupType`, `Path`, `ServiceAccount`, `Description`, `Controller`, `Runlevels`",
+            "Which: `State`, `StartupType`, `Path`, `ServiceAccount`, `Description`, `Controller`, `Runlevels`, "
+            "`TriggeredBy`",
             _SERVICES,
             low=True,
         ),
@@ -129,7 +142,7 @@ CONFIGURATION_CHANGE = Table(
             "SvcController",
             "SvcPreviousController",
             _STRING,
-            "`systemd`, `upstart`, `init`",
+            "`systemd`, `upstart`, `init`, `openrc`",
             "Daemons",
             low=True,
         ),
@@ -184,6 +197,22 @@ CONFIGURATION_CHANGE = Table(
         ),
         _own("InitiatingProcessParentName", _STRING, "Program that started the one which made the change", low=True),
         _own("InitiatingProcessService", _STRING, "Unit of systemd that it ran in: a service or a session", low=True),
+        _own(
+            "PreviousPathBytes",
+            _STRING,
+            "Exact path before a rename in base64, only when PreviousFileSystemPath cannot carry it",
+            _FILES,
+        ),
+        _own("SvcTriggeredBy", _STRING, _TRIGGERED_BY, "Daemons"),
+        _own("SvcPreviousTriggeredBy", _STRING, "SvcTriggeredBy before the change", "Daemons"),
+        _own("SvcDelayedStart", _BOOL, _DELAYED_START, "Services"),
+        _own("SvcPreviousDelayedStart", _BOOL, "SvcDelayedStart before the change", "Services"),
+        _own("SvcServiceDll", _STRING, _SERVICE_DLL, "Services"),
+        _own("SvcPreviousServiceDll", _STRING, "SvcServiceDll before the change", "Services"),
+        _own("SvcFailureActions", _STRING, _FAILURE_ACTIONS, "Services"),
+        _own("SvcPreviousFailureActions", _STRING, "SvcFailureActions before the change", "Services"),
+        _own("ValueBytes", _STRING, _VALUE_BYTES, _REGISTRY),
+        _own("PreviousValueBytes", _STRING, "ValueBytes before the change", _REGISTRY),
     ),
     (DataType.CONFIG_CHANGE, DataType.CONFIG_CHANGE_V2),
 )
@@ -213,7 +242,7 @@ CONFIGURATION_DATA = Table(
         _text("SvcAccount", "Log-on account", _SERVICES, low=True),
         _text("SvcPath", "Image path or unit file", _SERVICES),
         _text("SvcDescription", "Description", _SERVICES),
-        _text("SvcController", "`systemd`, `upstart`, `init`", "Daemons", low=True),
+        _text("SvcController", "`systemd`, `upstart`, `init`, `openrc`", "Daemons", low=True),
         _text("SvcRunlevels", "Run levels or enablement", "Daemons", low=True),
         _text("FileSystemPath", "Full path", _FILES),
         Column("Size", _LONG, "Size in bytes; of software when installed", "Files, Software"),
@@ -237,6 +266,11 @@ CONFIGURATION_DATA = Table(
         _PATH_BYTES,
         _own("InstalledAt", _DATETIME, "When it was installed or last upgraded", _SOFTWARE),
         _own("PackageUrl", _STRING, "Package URL (purl), where its package system has one", _SOFTWARE),
+        _own("SvcTriggeredBy", _STRING, _TRIGGERED_BY, "Daemons"),
+        _own("SvcDelayedStart", _BOOL, _DELAYED_START, "Services"),
+        _own("SvcServiceDll", _STRING, _SERVICE_DLL, "Services"),
+        _own("SvcFailureActions", _STRING, _FAILURE_ACTIONS, "Services"),
+        _own("ValueBytes", _STRING, _VALUE_BYTES, _REGISTRY),
     ),
     (DataType.CONFIG_DATA_V2,),
 )

@@ -1,11 +1,12 @@
 """Data collection rules: read every real variant, defaults, merge, match paths. Pure.
 
-The one exception to "pure" is `Policy.load`, which reads the machine's policy file.
+The exceptions to "pure" are `Policy.load` and `Variables.load`, which read a file of the machine each.
 """
 
 from whatchanged.rules.default import DEFAULT_RULE
 from whatchanged.rules.document import DataSource, Rule, read
 from whatchanged.rules.ids import immutable_id, is_immutable_id
+from whatchanged.rules.intakes import Intake
 from whatchanged.rules.items import (
     FileRule,
     FileType,
@@ -17,8 +18,9 @@ from whatchanged.rules.items import (
     links_of,
 )
 from whatchanged.rules.policy import Policy
-from whatchanged.rules.scope import FileScope, FolderScope
+from whatchanged.rules.scope import FileScope, FolderScope, Reason
 from whatchanged.rules.settings import LINUX, WINDOWS, ExtensionSettings, merge, read_extension_settings
+from whatchanged.rules.variables import Variables
 
 __all__ = [
     "DEFAULT_RULE",
@@ -30,12 +32,15 @@ __all__ = [
     "FileScope",
     "FileType",
     "FolderScope",
+    "Intake",
     "Links",
     "Policy",
     "Problem",
+    "Reason",
     "RegistryRule",
     "Rule",
     "Severity",
+    "Variables",
     "WindowsFileRule",
     "immutable_id",
     "is_immutable_id",

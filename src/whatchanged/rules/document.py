@@ -16,8 +16,10 @@ import msgspec
 
 from whatchanged.errors import RuleError
 from whatchanged.records.streams import RULE_STREAMS, data_type
+from whatchanged.rules.intakes import Intake, read_intakes
 from whatchanged.rules.items import Problem, Severity
 from whatchanged.rules.settings import ExtensionSettings, canonical_extension_name, read_extension_settings
+from whatchanged.rules.variables import Variables
 
 __all__ = ["MAX_DOCUMENT", "DataSource", "Rule", "read"]
 
@@ -52,6 +54,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     immutable_id: str
     document: Mapping[str, Any]
     sources: tuple[DataSource, ...]
+    intakes: tuple[Intake, ...] = ()
+    """Streams that it takes from senders of records."""
     own_problems: tuple[Problem, ...] = ()
     """Problems of the rule itself, without those of its sources."""
 
@@ -65,14 +69,17 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(source for source in self.sources if source.extension_name == extension_name)
 
 
-def read(document: bytes | str | Mapping[str, Any]) -> tuple[Rule, ...]:
-    """Return every data collection rule in `document`. Raises RuleError if there is none to be read."""
+def read(document: bytes | str | Mapping[str, Any], variables: Variables | None = None) -> tuple[Rule, ...]:
+    """Return every data collection rule in `document`. Raises RuleError if there is none to be read.
+
+    `variables` of the machine that is looked at are filled into paths; without them they stay as written.
+    """
     parsed = _parse(document) if isinstance(document, bytes | str) else document
     found: list[Rule] = []
     for name, place, resource in _find(parsed, "", "", 0):
         if len(found) >= _MAX_RULES:
             raise RuleError(f"holds more than {_MAX_RULES} rules")
-        found.append(_rule(name, place, resource))
+        found.append(_rule(name, place, resource, variables))
     if not found:
         raise RuleError(
             "no data collection rule found",
@@ -121,9 +128,15 @@ def _is_rule(value: Mapping[str, Any]) -> bool:
     if isinstance(kind, str) and kind.lower() == _RULE_TYPES[1]:
         return False  # its `values` are the rule
     properties = value.get("properties")
-    if kind is None and isinstance(properties, Mapping) and _data_sources(properties)[1] is not None:
+    if kind is None and isinstance(properties, Mapping) and _has_contents(properties):
         return True
-    return kind is None and _data_sources(value)[1] is not None
+    return kind is None and _has_contents(value)
+
+
+def _has_contents(properties: Mapping[str, Any]) -> bool:
+    """Say whether something is collected or, where nothing is, taken from senders."""
+    flows = properties.get("dataFlows", properties.get("data_flow"))
+    return _data_sources(properties)[1] is not None or isinstance(flows, list)
 
 
 def _data_sources(properties: Mapping[str, Any]) -> tuple[str, Any]:
@@ -133,7 +146,7 @@ def _data_sources(properties: Mapping[str, Any]) -> tuple[str, Any]:
     return "dataSources", None
 
 
-def _rule(name: str, place: str, resource: Mapping[str, Any]) -> Rule:
+def _rule(name: str, place: str, resource: Mapping[str, Any], variables: Variables | None) -> Rule:
     properties, here = resource, place
     if "properties" in resource:
         properties, here = resource["properties"], _join(place, "properties")
@@ -146,14 +159,21 @@ def _rule(name: str, place: str, resource: Mapping[str, Any]) -> Rule:
     immutable = _text(properties.get("immutableId")) or _text(properties.get("immutable_id"))
     sources: list[DataSource] = []
     for number, (source_place, extension) in enumerate(_extensions(value, here, problems)):
-        source = _source(extension, source_place, number, immutable, problems)
+        source = _source(extension, source_place, number, immutable, problems, variables)
         if source is not None:
             sources.append(source)
     _check_names(sources, here, problems)
-    if not sources:
+    intakes, wrong = read_intakes(properties, here.removesuffix(key).removesuffix("."))
+    problems += wrong
+    if not sources and (value or not intakes):
         problems.append(Problem(here, "no change tracking data source: the rule tracks nothing", Severity.WARNING))
     return Rule(
-        name=name, immutable_id=immutable, document=resource, sources=tuple(sources), own_problems=tuple(problems)
+        name=name,
+        immutable_id=immutable,
+        document=resource,
+        sources=tuple(sources),
+        intakes=intakes,
+        own_problems=tuple(problems),
     )
 
 
@@ -181,7 +201,12 @@ def _extensions(value: object, place: str, problems: list[Problem]) -> Iterator[
 
 
 def _source(
-    extension: Mapping[str, Any], place: str, number: int, immutable: str, problems: list[Problem]
+    extension: Mapping[str, Any],
+    place: str,
+    number: int,
+    immutable: str,
+    problems: list[Problem],
+    variables: Variables | None,
 ) -> DataSource | None:
     named = _text(extension.get("extensionName")) or _text(extension.get("extension_name"))
     streams = extension.get("streams")
@@ -197,7 +222,9 @@ def _source(
         name = f"CTDataSource-{extension_name.rpartition('-')[2]}" + (f"-{number}" if number else "")
         own.append(Problem(f"{place}.name", f"is missing; {name!r} is used", Severity.WARNING))
     key, raw = _settings(extension, place, own)
-    settings = read_extension_settings(raw, extension_name, place=f"{place}.{key}", configuration_id=immutable)
+    settings = read_extension_settings(
+        raw, extension_name, place=f"{place}.{key}", configuration_id=immutable, variables=variables
+    )
     return DataSource(
         name=name,
         extension_name=extension_name,

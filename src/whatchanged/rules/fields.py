@@ -112,6 +112,17 @@ class Fields:
                     self.problems.add(entry_place, f"{_what(entry)} where an object should be; left out")
         return read
 
+    def texts(self, *names: str) -> list[tuple[str, Any]]:
+        """Return place and value of every entry of a list, or of the one value that stands for it."""
+        read: list[tuple[str, Any]] = []
+        for key, value in self.find(*names):
+            place = f"{self.place}.{key}"
+            if isinstance(value, list):
+                read += ((f"{place}[{number}]", entry) for number, entry in enumerate(value[:MAX_ITEMS]))
+            else:
+                read.append((place, value))
+        return read
+
     def _typed(self, names: tuple[str, ...], default: _T, parse: Callable[[Any], _T]) -> _T:
         key, value = self.one(*names)
         if value is None:

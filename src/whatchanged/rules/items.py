@@ -74,6 +74,10 @@ class FileRule(msgspec.Struct, frozen=True, kw_only=True):
     links: Links = Links.FOLLOW
     enabled: bool = True
     upload_content: bool = False
+    exclude: tuple[bytes, ...] = ()
+    """Patterns of what this rule leaves out, with everything below; other rules are not concerned."""
+    network: bool = False
+    """Whether it asks for network file systems; the policy decides."""
     frequency: float = 900.0
     checksum: str = "Sha256"
     """What the rule says; a file's checksum is SHA-256 either way."""
@@ -84,13 +88,17 @@ class FileRule(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     configuration_id: str = ""
     """Immutable id of the data collection rule it comes from."""
+    place: str = ""
+    """JSON path of the item in its document."""
 
     def identity(self) -> str:
         """Return a stable fingerprint (32 hex digits) of what the rule selects and how it treats links.
 
         A rule that is renamed, or that gets another frequency, selects the same items; so those do not count.
         """
-        parts = (self.destination_path, str(self.recurse).encode(), self.type.encode(), self.links.encode())
+        parts = [self.destination_path, str(self.recurse).encode(), self.type.encode(), self.links.encode()]
+        parts += sorted(self.exclude)
+        parts += [b"network"] if self.network else []
         return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
     def __str__(self) -> str:

@@ -3,7 +3,7 @@ r"""Path patterns: one `destinationPath` becomes lists of segments, each a liter
 In a segment `*`, `?`, `[…]` (with `!`, `^`, ranges, `[:alpha:]`) and `\` mean what they mean to fnmatch(3) in the
 C locale: names are bytes, so `?` is one byte. `*` takes hidden names too, as `find -name` does. A segment `**`
 stands for any number of segments. In the last segment `.*` is upstream's "anything": `/etc/.*.conf` is
-`/etc/*.conf`.
+`/etc/*.conf`. What a rule excludes is read without that: there `.*` is a dot and a wildcard.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import Enum
 from whatchanged.errors import RuleError
 from whatchanged.rules.items import FileRule, FileType
 
-__all__ = ["MAX_PATH", "Segment", "Wild", "expand", "parts_of", "segment_of"]
+__all__ = ["MAX_PATH", "Segment", "Wild", "excluded", "expand", "parts_of", "segment_of"]
 
 MAX_PATH = 4096
 """PATH_MAX of Linux: a longer path cannot be opened."""
@@ -85,6 +85,22 @@ def expand(rule: FileRule) -> tuple[tuple[Segment, ...], ...]:
     return tuple(_compiled(one) for one in lists)
 
 
+def excluded(pattern: bytes) -> tuple[Segment, ...]:
+    """Return an entry of `exclude` as a list of segments; what fits is left out, with everything below.
+
+    One that does not begin with `/` fits at any depth: `*.swp` is `/**/*.swp`, `cache/tmp` is `/**/cache/tmp`.
+    Raises RuleError if it cannot work.
+    """
+    if pattern and not pattern.startswith(b"/"):
+        pattern = b"/**/" + pattern
+    parts = _checked(pattern)
+    if parts[-1:] == [b"**"]:  # all that is in a folder is what is right in it, with everything below
+        parts[-1] = b"*"
+    if [part for part in parts if part != b"**"] in ([], [b"*"]):
+        raise RuleError("leaves out everything")
+    return _compiled(parts)
+
+
 def _anything(last: bytes) -> bytes:
     """Read upstream's `.*`; `*.*` becomes `*`, not the `**` that would reach into folders."""
     if b".*" not in last:
@@ -93,9 +109,14 @@ def _anything(last: bytes) -> bytes:
     return replaced if replaced.strip(b"*") else b"*"
 
 
+_VARIABLE = re.compile(rb"(?<!\\)(?:\\\\)*\$\{")
+
+
 def _checked(path: bytes) -> list[bytes]:
     if not path:
         raise RuleError("is empty")
+    if _VARIABLE.search(path):
+        raise RuleError("holds a variable that was not filled in")
     if not path.startswith(b"/"):
         raise RuleError("is no absolute path: it must begin with '/'")
     if b"\0" in path:

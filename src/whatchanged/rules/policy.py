@@ -3,15 +3,19 @@
 Rules come from the network; this file does not. It belongs to root, and no rule overrides it:
 
 ```toml
-network_file_systems = false      # may a rule look into NFS, CIFS, …?
+network_file_systems = false      # may a rule that asks for it look into NFS, CIFS, …?
 core_share = 0.25                 # of one core, for looking
 bytes_per_second = 50_000_000     # read rate
 pressure_aware = true             # less of both while others wait for a processor
 command_lines = true              # tell the command lines of processes that make changes: they may hold secrets
+audit = false                     # let the kernel's audit tell every execution: all command lines, slower system calls
 watch = true                      # notice changes when they happen; false: only with the next poll
 excluded_paths = ["/srv/scratch"] # folders and patterns that are never looked at
 content_deny = ["/srv/app/keys/*"]   # whose content is never uploaded, beside the built-in list
 content_deny_defaults = true         # keep the built-in list of account, key and secret files
+
+[variables]                          # what ${NAME} in the path of a rule stands for, before /etc/environment
+APP = "/opt/app"
 ```
 """
 
@@ -28,7 +32,9 @@ from typing import Any
 
 from whatchanged.errors import RuleError, SettingsError
 from whatchanged.rules.items import FileRule, FileType
+from whatchanged.rules.patterns import MAX_PATH
 from whatchanged.rules.scope import FileScope
+from whatchanged.rules.variables import NAME
 
 __all__ = ["CONTENT_DENY", "DEFAULT_PATH", "Policy"]
 
@@ -130,10 +136,14 @@ class Policy:
     """Whether looking takes less while others wait for a processor."""
     command_lines: bool = True
     """Whether the command line of a process that made a change is told."""
+    audit: bool = False
+    """Whether auditing is switched on, so that more is known of who made a change: it slows every system call."""
     watch: bool = True
     """Whether changes are noticed when they happen, by asking the kernel to tell of them."""
     excluded_paths: tuple[bytes, ...] = ()
     content_deny: tuple[bytes, ...] = CONTENT_DENY
+    variables: tuple[tuple[str, str], ...] = ()
+    """Name and value of what rules may name as `${NAME}`."""
     source: str = ""
     """The file it was read from; empty for the defaults."""
     _excluded: FileScope = field(init=False, repr=False, compare=False)
@@ -170,9 +180,11 @@ class Policy:
             "bytes_per_second": int(_between(values, "bytes_per_second", 50_000_000, 65_536, 1e12, problems)),
             "pressure_aware": _typed(values, "pressure_aware", True, problems),
             "command_lines": _typed(values, "command_lines", True, problems),
+            "audit": _typed(values, "audit", False, problems),
             "watch": _typed(values, "watch", True, problems),
             "excluded_paths": _paths(values, "excluded_paths", problems),
             "content_deny": (*CONTENT_DENY, *own) if keep else own,
+            "variables": _variables(values, problems),
         }
         if problems:
             raise SettingsError(f"{source}: " + "; ".join(problems))
@@ -181,6 +193,10 @@ class Policy:
     def excluded(self, path: bytes) -> bool:
         """Whether `path` is never looked at (nor, for a folder, anything below)."""
         return bool(self.excluded_paths) and bool(self._excluded.match(path))
+
+    def excluded_by(self, path: bytes) -> bytes | None:
+        """Return the entry of `excluded_paths` that keeps `path` out, or None."""
+        return next((entry for entry in self.excluded_paths if _scope([entry]).match(path)), None)
 
     def version(self) -> str:
         """Return a fingerprint of what is excluded (8 hex digits), empty if nothing is."""
@@ -202,10 +218,12 @@ _KNOWN = frozenset(
         "bytes_per_second",
         "pressure_aware",
         "command_lines",
+        "audit",
         "watch",
         "excluded_paths",
         "content_deny",
         "content_deny_defaults",
+        "variables",
     }
 )
 
@@ -257,6 +275,18 @@ def _between(values: dict[str, Any], key: str, default: float, low: float, high:
         problems.append(f"{key} must be a number from {low:g} to {high:g}, not {value!r}")
         return default
     return value
+
+
+def _variables(values: dict[str, Any], problems: list[str]) -> tuple[tuple[str, str], ...]:
+    value = values.get("variables", {})
+    if not isinstance(value, dict) or len(value) > _MAX_PATHS:
+        problems.append(f"variables must be a table of at most {_MAX_PATHS} texts")
+        return ()
+    for name, text in value.items():
+        wrong = not isinstance(text, str) or not text or len(text) > MAX_PATH or not text.isprintable()
+        if wrong or not NAME.match(name):
+            problems.append(f"variables.{name} must be a name of letters, digits and '_', and a line of text")
+    return tuple(sorted((name, str(text)) for name, text in value.items()))
 
 
 def _paths(values: dict[str, Any], key: str, problems: list[str]) -> tuple[bytes, ...]:

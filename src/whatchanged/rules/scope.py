@@ -2,87 +2,161 @@
 
 All patterns together are one automaton over path segments, built as it is walked. A `FolderScope` is one of its
 states: it says what holds for the names in a folder. Folders about which the rules say the same share one state,
-so below a folder that is taken whole every folder is the same object, and a name costs nothing.
+so below a folder that is taken whole every folder is the same object, and a name costs nothing. What a rule excludes
+is patterns of the same automaton: where one of them is fitted, the rule ends, and nothing below costs anything.
 
 Paths are exact bytes. Whether a rule takes folders is a matter of `FileRule.type`: File rules do not.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
 from whatchanged.rules.items import FileRule, FileType, Links, links_of
-from whatchanged.rules.patterns import Segment, Wild, expand, parts_of
+from whatchanged.rules.patterns import Segment, Wild, excluded, expand, parts_of
 
-__all__ = ["FileScope", "FolderScope"]
+__all__ = ["FileScope", "FolderScope", "Reason"]
 
 _Place = tuple[int, int]
 """Number of a pattern, and how many of its segments have been fitted."""
-_MAX_STATES = 20_000
-"""States kept: hostile patterns could make exponentially many. Beyond it the automaton starts afresh."""
-_MAX_FOLDERS = 50_000
+_MAX_WEIGHT = 1_000_000
+"""Places, moves and folders kept (about 100 bytes each): hostile patterns could make exponentially many states, and
+each of as many places as there are patterns. Beyond it the automaton starts afresh."""
+_STATE_WEIGHT = 10
 _MAX_NEAR = 5
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why a path is taken, or is not."""
+
+    code: str
+    """`Taken`; or `Disabled`, `Excluded`, `FilesOnly`, `NotRecursive`, `OtherName`, `NoRule`, …: for programs."""
+    text: str
+    """For people."""
+    rule: str = ""
+    """Name of the rule that it is about."""
+
+
+class _Pattern(msgspec.Struct, frozen=True):
+    segments: tuple[Segment, ...]
+    rule: int
+    """Number of its rule."""
+    excludes: bytes = b""
+    """The entry of `exclude` that it is, empty for what the rule takes."""
 
 
 class _Automaton:
     def __init__(self, rules: Sequence[FileRule]) -> None:
         self.rules = rules
-        self.patterns: list[tuple[tuple[Segment, ...], int]] = []
+        self.patterns: list[_Pattern] = []
         for number, rule in enumerate(rules):
-            self.patterns += ((segments, number) for segments in expand(rule))
+            self.patterns += (_Pattern(segments, number) for segments in expand(rule))
+            self.patterns += (_Pattern(excluded(entry), number, entry) for entry in rule.exclude)
+        # What is asked of every place of every new state, side by side.
+        self._ends = [len(pattern.segments) for pattern in self.patterns]
+        self._owners = [pattern.rule for pattern in self.patterns]
+        self._excludes = [bool(pattern.excludes) for pattern in self.patterns]
+        self._any_excludes = any(self._excludes)
+        self._deep = {
+            (number, at)
+            for number, pattern in enumerate(self.patterns)
+            for at, segment in enumerate(pattern.segments)
+            if segment is Wild.DEEP
+        }
         self._states: dict[frozenset[_Place], FolderScope] = {}
+        self.folders: dict[bytes, FolderScope] = {}
+        """States by the folder they were asked for."""
+        self._weight = 0
 
     def start(self) -> FolderScope:
         return self.state((pattern, 0) for pattern in range(len(self.patterns)))
 
     def state(self, places: Iterable[_Place]) -> FolderScope:
-        closed = frozenset(self._closed(places))
+        closed = self._settled(places)
         found = self._states.get(closed)
         if found is None:
-            if len(self._states) >= _MAX_STATES:
-                for state in self._states.values():
-                    state.forget()
-                self._states.clear()
+            self.grow(len(closed) + _STATE_WEIGHT)
             found = self._states[closed] = FolderScope(self, closed)
         return found
 
-    def _closed(self, places: Iterable[_Place]) -> Iterable[_Place]:
-        for pattern, at in places:
-            yield pattern, at
-            segments = self.patterns[pattern][0]
-            if at < len(segments) and segments[at] is Wild.DEEP:
-                yield pattern, at + 1
+    def grow(self, weight: int) -> None:
+        """Take note of what is about to be kept; forget everything if that is too much."""
+        self._weight += weight
+        if self._weight > _MAX_WEIGHT:
+            for state in list(self._states.values()):
+                state.forget()
+            self._states.clear()
+            self.folders.clear()
+            self._weight = weight
 
-    def taken(self, places: Iterable[_Place]) -> tuple[FileRule, ...]:
-        numbers = {self.patterns[p][1] for p, at in self._closed(places) if at == len(self.patterns[p][0])}
-        return tuple(self.rules[number] for number in sorted(numbers))
+    def _closed(self, places: Iterable[_Place]) -> set[_Place]:
+        """Return `places`, and behind each `**` that may stand for nothing what follows it."""
+        closed = set(places)
+        deep = self._deep
+        closed.update([(pattern, at + 1) for pattern, at in closed if (pattern, at) in deep])
+        return closed
+
+    def _settled(self, places: Iterable[_Place]) -> frozenset[_Place]:
+        """Return what is left of `places`: nothing of a rule that is excluded, no exclusion where nothing is taken."""
+        closed = self._closed(places)
+        gone = self._excluding(closed)
+        ends, owners, excludes = self._ends, self._owners, self._excludes
+        if gone:
+            closed = {(pattern, at) for pattern, at in closed if owners[pattern] not in gone}
+        if self._any_excludes:
+            live = {owners[pattern] for pattern, at in closed if at < ends[pattern] and not excludes[pattern]}
+            closed = {place for place in closed if not excludes[place[0]] or owners[place[0]] in live}
+        return frozenset(closed)
+
+    def _excluding(self, closed: Iterable[_Place]) -> set[int]:
+        if not self._any_excludes:
+            return set()
+        ends, owners, excludes = self._ends, self._owners, self._excludes
+        return {owners[pattern] for pattern, at in closed if at == ends[pattern] and excludes[pattern]}
+
+    def _taking(self, closed: Iterable[_Place]) -> set[int]:
+        ends, owners, excludes = self._ends, self._owners, self._excludes
+        return {owners[pattern] for pattern, at in closed if at == ends[pattern] and not excludes[pattern]}
+
+    def fitted(self, settled: frozenset[_Place]) -> tuple[FileRule, ...]:
+        """Return the rules that take what is at the places of a state."""
+        return tuple([self.rules[number] for number in sorted(self._taking(settled))])
+
+    def live(self, settled: frozenset[_Place]) -> tuple[FileRule, ...]:
+        """Return the rules that can still take something below the places of a state."""
+        ends, owners, excludes = self._ends, self._owners, self._excludes
+        live = {owners[pattern] for pattern, at in settled if at < ends[pattern] and not excludes[pattern]}
+        return tuple([self.rules[number] for number in sorted(live)])
+
+    def judge(self, places: Iterable[_Place]) -> tuple[set[int], set[int]]:
+        """Return the numbers of the rules that take what is at `places`, and of those that leave it out."""
+        closed = self._closed(places)
+        gone = self._excluding(closed)
+        return self._taking(closed) - gone, gone
 
 
 class FolderScope:
-    """What the rules say about the names in a folder."""
+    """What the rules say about the names in a folder. Of a name that is no folder only `files` is ever worked out."""
 
     __slots__ = (
         "_automaton",
+        "_links",
         "_literals",
+        "_live",
         "_matchers",
         "_moves",
         "_onward",
+        "_places",
         "_same",
+        "_sorted",
+        "_take_all",
         "files",
         "folders",
-        "links",
-        "live",
-        "take_all",
     )
 
-    live: tuple[FileRule, ...]
-    """The rules that can still take something here or below."""
-    links: Links
-    """Most watchful policy of those."""
-    take_all: tuple[FileRule, ...] | None
-    """The rules that take *every* non-folder in this folder (empty: none takes any); None if it depends on the name."""
     files: tuple[FileRule, ...]
     """The rules that take this folder's own path when it is no folder."""
     folders: tuple[FileRule, ...]
@@ -90,25 +164,26 @@ class FolderScope:
 
     def __init__(self, automaton: _Automaton, places: frozenset[_Place]) -> None:
         self._automaton = automaton
-        self._onward: tuple[_Place, ...]
+        self._places = places
+        self._sorted = False
+        self._onward: tuple[_Place, ...] = ()
         self._literals: dict[bytes, tuple[_Place, ...]] = {}
-        self._matchers: tuple[tuple[Callable[[bytes], object], tuple[_Place, ...]], ...]
+        self._matchers: tuple[tuple[Callable[[bytes], object], tuple[_Place, ...]], ...] = ()
         self._moves: dict[object, FolderScope] = {}
         self._same: FolderScope | None = None
-        self.files = automaton.taken(places)
+        self._live: tuple[FileRule, ...] | None = None
+        self._links: Links | None = None
+        self._take_all: tuple[tuple[FileRule, ...] | None] | None = None
+        self.files = automaton.fitted(places)
         self.folders = tuple(rule for rule in self.files if rule.type is not FileType.FILE)
-        self._sort(places)
-        live = {automaton.patterns[p][1] for p, at in places if at < len(automaton.patterns[p][0])}
-        self.live = tuple(automaton.rules[number] for number in sorted(live))
-        self.links = links_of(self.live)
-        self.take_all = self._take_all()
 
-    def _sort(self, places: frozenset[_Place]) -> None:
+    def _sort(self) -> None:
+        """Part the places by what they wait for; once, when something below is asked for."""
         onward: list[_Place] = []
         literals: dict[bytes, list[_Place]] = {}
         matchers: dict[bytes, tuple[Callable[[bytes], object], list[_Place]]] = {}
-        for pattern, at in sorted(places):
-            segments = self._automaton.patterns[pattern][0]
+        for pattern, at in sorted(self._places):
+            segments = self._automaton.patterns[pattern].segments
             if at == len(segments):
                 continue
             segment, following = segments[at], (pattern, at + 1)
@@ -123,20 +198,51 @@ class FolderScope:
         self._onward = tuple(onward)
         self._literals = {name: tuple(found) for name, found in literals.items()}
         self._matchers = tuple((match, tuple(found)) for match, found in matchers.values())
+        self._sorted = True  # last: the policy's scope is asked by several threads
 
-    def _take_all(self) -> tuple[FileRule, ...] | None:
-        always = self._automaton.taken(self._onward)
-        sometimes = [places for _, places in self._matchers] + list(self._literals.values())
-        more = any(rule not in always for places in sometimes for rule in self._automaton.taken(places))
-        return None if more else always
+    @property
+    def live(self) -> tuple[FileRule, ...]:
+        """The rules that can still take something here or below."""
+        if self._live is None:
+            self._live = self._automaton.live(self._places)
+        return self._live
+
+    @property
+    def links(self) -> Links:
+        """Most watchful policy of those."""
+        if self._links is None:
+            self._links = links_of(self.live)
+        return self._links
+
+    @property
+    def take_all(self) -> tuple[FileRule, ...] | None:
+        """The rules that take *every* non-folder here (empty: none takes any); None if it depends on the name."""
+        if self._take_all is None:
+            self._take_all = (self._all(),)
+        return self._take_all[0]
+
+    def _all(self) -> tuple[FileRule, ...] | None:
+        if not self._sorted:
+            self._sort()
+        automaton = self._automaton
+        always, _ = automaton.judge(self._onward)
+        for places in [*(found for _, found in self._matchers), *self._literals.values()]:
+            taking, gone = automaton.judge(places)
+            if taking - always or gone & always:
+                return None
+        return tuple(automaton.rules[number] for number in sorted(always))
 
     def __bool__(self) -> bool:
         """Whether anything in this folder or below can be taken."""
+        if not self._sorted:
+            self._sort()
         return bool(self._onward or self._literals or self._matchers)
 
     @property
     def chooses_names(self) -> bool:
         """Whether names in this folder are compared with patterns."""
+        if not self._sorted:
+            self._sort()
         return bool(self._matchers)
 
     def forget(self) -> None:
@@ -146,10 +252,13 @@ class FolderScope:
 
     def step(self, name: bytes) -> FolderScope:
         """Return the state of `name` in this folder."""
+        if not self._sorted:
+            self._sort()
         if not self._matchers and name not in self._literals:
-            if self._same is None:
-                self._same = self._automaton.state(self._onward)
-            return self._same
+            same = self._same
+            if same is None:
+                same = self._same = self._automaton.state(self._onward)
+            return same
         hits = tuple([number for number, (match, _) in enumerate(self._matchers) if match(name)])
         move = (name if name in self._literals else None, hits)
         found = self._moves.get(move)
@@ -157,7 +266,10 @@ class FolderScope:
             places = [*self._onward, *self._literals.get(name, ())]
             for number in hits:
                 places += self._matchers[number][1]
-            found = self._moves[move] = self._automaton.state(places)
+            state = self._automaton.state(places)
+            # May forget every move, this state's too: what it found is still right.
+            self._automaton.grow(len(hits) + 2)
+            found = self._moves[move] = state
         return found
 
     def descend(self, name: bytes) -> FolderScope | None:
@@ -191,7 +303,6 @@ class FileScope:
         self.all_rules: tuple[FileRule, ...] = tuple(rules)
         self.rules: tuple[FileRule, ...] = tuple(rule for rule in rules if rule.enabled)
         self._automaton = _Automaton(self.rules)
-        self._folders: dict[bytes, FolderScope] = {}
 
     def __bool__(self) -> bool:
         """Whether there is a rule at all."""
@@ -200,21 +311,22 @@ class FileScope:
     def roots(self) -> tuple[bytes, ...]:
         """Return the folders in which a walk must begin, sorted; none is below another."""
         roots: list[bytes] = []
-        for root in sorted({_root(segments) for segments, _ in self._automaton.patterns}, key=parts_of):
-            if not roots or not _below(root, roots[-1]):
+        begins = {_root(pattern.segments) for pattern in self._automaton.patterns if not pattern.excludes}
+        for root in sorted(begins, key=parts_of):
+            # A folder that its own rule excludes holds nothing to take.
+            if (not roots or not _below(root, roots[-1])) and self.descend(root):
                 roots.append(root)
         return tuple(roots)
 
     def for_folder(self, folder: bytes) -> FolderScope:
         """Return what holds for the names in `folder`."""
-        found = self._folders.get(folder)
+        found = self._automaton.folders.get(folder)
         if found is None:
             found = self._automaton.start()
             for name in parts_of(folder):
                 found = found.step(name)
-            if len(self._folders) >= _MAX_FOLDERS:
-                self._folders.clear()
-            self._folders[folder] = found
+            self._automaton.grow(len(folder) // 100 + 2)
+            self._automaton.folders[folder] = found
         return found
 
     def descend(self, folder: bytes) -> bool:
@@ -243,19 +355,61 @@ class FileScope:
             for frequency in sorted({rule.frequency for rule in self.rules})
         }
 
-    def explain(self, path: bytes) -> list[str]:
-        """Say for people which rules take `path`, or why none does."""
+    def explain(self, path: bytes, *, folder: bool = False) -> list[Reason]:
+        """Say which rules take `path` (a `folder` or not), or why none does."""
         if not path.startswith(b"/"):
-            return ["the path is not absolute, so no rule can take it"]
-        lines = [_taken(rule) for rule in self.match(path)]
-        disabled = FileScope([_enabled(rule) for rule in self.all_rules if not rule.enabled])
-        lines += [f"rule {rule} would take it, but is disabled" for rule in disabled.match(path)]
-        if lines:
-            return lines
-        near = [f"rule {rule} looks into this folder, but not for this name" for rule in self._near(path)]
+            return [Reason("NotAbsolute", "the path is not absolute, so no rule can take it")]
+        taking = self.match(path, folder=folder)
+        reasons = [Reason("Taken", _taken(rule), rule.name) for rule in taking]
+        reasons += [
+            Reason("FilesOnly", f"rule {rule} takes files only, and this is a folder", rule.name)
+            for rule in self.match(path)
+            if rule not in taking
+        ]
+        reasons += [
+            Reason("Disabled", f"rule {rule} would take it, but is disabled", rule.name)
+            for rule in _scope_of(_enabled(rule) for rule in self.all_rules if not rule.enabled).match(path)
+        ]
+        reasons += [
+            Reason("Excluded", f"rule {rule} leaves it out: it excludes {os.fsdecode(entry)}", rule.name)
+            for rule, entry in self.excluded_by(path)
+        ]
+        if reasons:
+            return reasons
+        if not self.rules:
+            return [Reason("NoRule", "there is no enabled file rule")]
+        return [Reason("NoRule", "no rule takes it"), *self._nearly(path)]
+
+    def excluded_by(self, path: bytes) -> list[tuple[FileRule, bytes]]:
+        """Return the enabled rules that would take `path` if they did not exclude it, and the entry by which."""
+        found = []
+        for number in self._numbers(path, [msgspec.structs.replace(rule, exclude=()) for rule in self.rules]):
+            rule = self.rules[number]
+            for entry in rule.exclude:
+                everything = FileRule(name="", destination_path=b"/", recurse=True, type=FileType.ANY, exclude=(entry,))
+                if not FileScope([everything]).match(path):
+                    found.append((rule, entry))
+                    break
+        return found
+
+    def _numbers(self, path: bytes, variants: Sequence[FileRule]) -> list[int]:
+        """Return which of `variants` (of our rules, in their order) take `path`."""
+        named = [msgspec.structs.replace(rule, name=str(number)) for number, rule in enumerate(variants)]
+        return [int(rule.name) for rule in FileScope(named).match(path)]
+
+    def _nearly(self, path: bytes) -> list[Reason]:
+        deeper = [msgspec.structs.replace(rule, recurse=True) for rule in self.rules]
+        shallow = [self.rules[number] for number in self._numbers(path, deeper) if not self.rules[number].recurse]
+        near = [Reason("NotRecursive", f"rule {rule} does not go that deep: it is not recursive", rule.name)
+                for rule in shallow]  # fmt: skip
+        near += [
+            Reason("OtherName", f"rule {rule} looks into this folder, but not for this name", rule.name)
+            for rule in self._near(path)
+            if rule not in shallow
+        ]
         if len(near) > _MAX_NEAR:
-            near[_MAX_NEAR:] = [f"so do {len(near) - _MAX_NEAR} more"]
-        return ["no rule takes it", *near] if self.rules else ["there is no enabled file rule"]
+            near[_MAX_NEAR:] = [Reason("More", f"so it is with {len(near) - _MAX_NEAR} more")]
+        return near
 
     def _near(self, path: bytes) -> list[FileRule]:
         """Rules with a pattern for names in the folder of `path`; rules for one other name would only be noise."""
@@ -279,6 +433,10 @@ def _below(path: bytes, folder: bytes) -> bool:
 def _taken(rule: FileRule) -> str:
     only = ", files only" if rule.type is FileType.FILE else ""
     return f"rule {rule} takes it (links: {rule.links.value}{only}; every {rule.frequency:g} s)"
+
+
+def _scope_of(rules: Iterable[FileRule]) -> FileScope:
+    return FileScope(tuple(rules))
 
 
 def _enabled(rule: FileRule) -> FileRule:

@@ -25,7 +25,8 @@ from whatchanged.rules.items import (
     Severity,
     WindowsFileRule,
 )
-from whatchanged.rules.patterns import expand
+from whatchanged.rules.patterns import excluded, expand
+from whatchanged.rules.variables import Variables, lookalike, placeholder
 
 __all__ = [
     "EXTENSION_NAMES",
@@ -103,11 +104,17 @@ def canonical_extension_name(name: str) -> str | None:
 
 
 def read_extension_settings(
-    settings: object, extension_name: str, *, place: str = "extensionSettings", configuration_id: str = ""
+    settings: object,
+    extension_name: str,
+    *,
+    place: str = "extensionSettings",
+    configuration_id: str = "",
+    variables: Variables | None = None,
 ) -> ExtensionSettings:
     """Read `extensionSettings`; what cannot be used is left out or defaulted, and listed in `problems`.
 
-    `configuration_id` (immutable id of the data collection rule) is noted on every rule item.
+    `configuration_id` (immutable id of the data collection rule) is noted on every rule item. `variables` are filled
+    in, and one that is not known is a problem; without them, where no machine is looked at, they stay as written.
     Raises RuleError for an extension that is none of ours.
     """
     name = canonical_extension_name(extension_name)
@@ -140,7 +147,7 @@ def read_extension_settings(
         ),
         registry_frequency=registry_frequency,
         inventory_frequency=inventory.frequency("inventoryCollectionFrequency", default=defaults.inventory_frequency),
-        files=_each(file_items, _file_rule(file_frequency, configuration_id), problems) if linux else (),
+        files=_each(file_items, _file_rule(file_frequency, configuration_id, variables), problems) if linux else (),
         windows_files=() if linux else _each(file_items, _windows_rule(file_frequency, configuration_id), problems),
         registry=_each(registry_items, _registry_rule(registry_frequency, configuration_id), problems),
     )
@@ -234,37 +241,78 @@ def _contents(item: Fields) -> dict[str, Any]:
     }
 
 
-def _file_rule(frequency: float, configuration_id: str) -> Callable[[Fields, str], FileRule | None]:
+_MAX_EXCLUDED = 1_000
+"""Exclusions of one file item that are read."""
+
+
+def _file_rule(
+    frequency: float, configuration_id: str, variables: Variables | None
+) -> Callable[[Fields, str], FileRule | None]:
     def build(item: Fields, name: str) -> FileRule | None:
         contents = _contents(item)
         links = item.choice(_LINKS, "links", default=Links.FOLLOW)
         use_sudo = item.boolean("useSudo", default=True)
         key, text = item.one("destinationPath", "path")
         place = f"{item.place}.{key}"
+        exclude = _exclude(item, variables)
+        network = item.boolean("networkFileSystems", default=False)
         try:
-            path = text_of("" if text is None else text).encode("utf-8", "surrogateescape")
+            path = _path(text_of("" if text is None else text), variables)
             rule = FileRule(
                 name=name or str(text or ""),
                 destination_path=path,
                 links=links,
                 use_sudo=use_sudo,
+                exclude=exclude,
+                network=network,
                 frequency=frequency,
                 configuration_id=configuration_id,
+                place=item.place,
                 **contents,
             )
-            expand(rule)
+            expand(msgspec.structs.replace(rule, destination_path=placeholder(path)))
         except (ValueError, RuleError) as error:
-            # UnicodeEncodeError is a ValueError whose text nobody wants to read.
-            why = "holds half a surrogate pair" if isinstance(error, UnicodeError) else str(error)
-            if is_expression(text):
-                why = "is a template expression that nobody has filled in"
-            item.problems.add(place, f"{why}: {show(text)}")
+            item.problems.add(place, f"{_why(error, text)}: {show(text)}")
             return None
         if path.startswith((b"/proc/", b"/sys/")):
             item.problems.add(place, "is below a pseudo file system, whose files change all the time", Severity.WARNING)
+        if other := lookalike(path):
+            message = f"is taken as it stands: a variable is written ${{{other}}}"
+            item.problems.add(place, f"{message}: {show(text)}", Severity.WARNING)
         return rule
 
     return build
+
+
+def _exclude(item: Fields, variables: Variables | None) -> tuple[bytes, ...]:
+    """Read what an item leaves out. A wrong entry is left out itself: the rule then takes more, never less."""
+    entries: list[bytes] = []
+    listed = item.texts("exclude", "excludes")
+    if len(listed) > _MAX_EXCLUDED:
+        message = f"only the first {_MAX_EXCLUDED} exclusions of an item are used"
+        item.problems.add(listed[_MAX_EXCLUDED][0], message)
+    for place, text in listed[:_MAX_EXCLUDED]:
+        try:
+            entry = _path(text_of(text), variables)
+            excluded(placeholder(entry))
+        except (ValueError, RuleError) as error:
+            item.problems.add(place, f"{_why(error, text)}; nothing is excluded by it: {show(text)}")
+        else:
+            entries.append(entry)
+    return tuple(dict.fromkeys(entries))
+
+
+def _path(text: str, variables: Variables | None) -> bytes:
+    """Return the bytes of a path or pattern; raises ValueError, RuleError."""
+    path = text.encode("utf-8", "surrogateescape")
+    return path if variables is None else variables.fill(path)
+
+
+def _why(error: Exception, text: object) -> str:
+    if is_expression(text):
+        return "is a template expression that nobody has filled in"
+    # UnicodeEncodeError is a ValueError whose text nobody wants to read.
+    return "holds half a surrogate pair" if isinstance(error, UnicodeError) else str(error)
 
 
 _WINDOWS_PATH = re.compile(r"([A-Za-z]:[\\/]|%[^%\\/]+%|\\\\[^\\/]+[\\/])", re.DOTALL)

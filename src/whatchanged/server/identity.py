@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["MachineIdentity"]
+__all__ = ["MachineIdentity", "SenderIdentity"]
 
 
 class MachineIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,3 +31,22 @@ class MachineIdentity(msgspec.Struct, frozen=True, kw_only=True):
     def implicit_rule_id(self) -> str:
         """Return the immutable id of the machine's implicit rule (Heartbeat, TrackingHealth)."""
         return "dcr-" + self.machine_id.replace("-", "")
+
+
+class SenderIdentity(MachineIdentity, frozen=True, kw_only=True):
+    """A program that sends records and is no machine of ours; `machine_id` is its own id, `name` its name.
+
+    Its rows bear that id as SourceComputerId, whatever computers they speak of: they never mix with a machine's.
+    """
+
+    rule_id: str
+    """Immutable id of the one rule it may send to."""
+    rule_name: str
+
+    @property
+    def resource_id(self) -> str:
+        """Return the ARM id of its rule: what its rows belong to."""
+        return (
+            f"/subscriptions/{self.workspace_id}/resourceGroups/{self.group}"
+            f"/providers/Microsoft.Insights/dataCollectionRules/{self.rule_name}"
+        )

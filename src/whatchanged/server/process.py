@@ -32,7 +32,7 @@ from whatchanged.server.control.people import LOCAL_TOKEN_ID
 from whatchanged.server.control.tokens import IngestionSigner, new_secret, person_token, private_file
 from whatchanged.server.housekeeping import Housekeeping, renewer
 from whatchanged.server.ingest import Ingestor
-from whatchanged.server.query import Reader
+from whatchanged.server.query import FUNCTIONS, Limits, Questions, Reader
 from whatchanged.server.storage import open_storage
 from whatchanged.settings import DataFolder
 
@@ -67,6 +67,8 @@ class ServerSettings:
     """Folder for backups; empty: `<data>/server/backups`."""
     silence_seconds: float = 900.0
     housekeeping_seconds: float = 10.0
+    questions: Limits = field(default_factory=Limits)
+    """What questions in KQL may take."""
     retention_days: Mapping[str, int] = field(default_factory=dict)
     """Days to keep, by table; a table that is not named keeps everything."""
     associate_default: Mapping[str, Any] | None = None
@@ -207,7 +209,11 @@ def _context(
     with contextlib.ExitStack() as stack:
         control = Control(settings.control or os.path.join(folder, "control.db"))
         stack.callback(control.close)
-        storage = open_storage(settings.telemetry or os.path.join(folder, "telemetry"))
+        storage = open_storage(
+            settings.telemetry or os.path.join(folder, "telemetry"),
+            askers=settings.questions.at_once,
+            question_memory=settings.questions.memory,
+        )
         stack.callback(storage.close)
         _sign_in(control, settings)
         if settings.associate_default is not None:
@@ -216,11 +222,14 @@ def _context(
         stack.callback(ingestor.close)
         reader = Reader(storage)
         stack.callback(reader.close)
+        questions = Questions(storage, FUNCTIONS, settings.questions)
+        stack.callback(questions.close)
         context = Context(
             control=control,
             storage=storage,
             ingestor=ingestor,
             reader=reader,
+            questions=questions,
             signer=IngestionSigner(private_file(os.path.join(folder, "ingestion.key"), os.urandom(32))),
             public_url=settings.public_url.rstrip("/") or f"{scheme}://{_bracketed(names[0])}:{port}",
             hosts=frozenset(f"{_bracketed(name)}:{port}".lower() for name in names),

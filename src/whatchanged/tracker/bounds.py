@@ -36,6 +36,14 @@ class BoundedScope:
         """Whether `folder` or anything below can hold something to take."""
         return not self._policy.excluded(folder) and self._scope.descend(folder)
 
+    def network(self, point: bytes) -> bool:
+        """Whether the network file system mounted at `point` is entered: the policy allows it, and a rule asks."""
+        return self._policy.network_file_systems and any(rule.network for rule in self._whole.for_folder(point).live)
+
+    def live(self, folder: bytes) -> tuple[FileRule, ...]:
+        """Return the rules that can take something in `folder` or below."""
+        return () if self._policy.excluded(folder) else self._scope.for_folder(folder).live
+
     def match(self, path: bytes, *, folder: bool | None = None) -> tuple[FileRule, ...]:
         """Return the rules that take `path`."""
         return () if self._policy.excluded(path) else self._scope.match(path, folder=folder)

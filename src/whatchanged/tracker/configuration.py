@@ -8,6 +8,7 @@ that the tracker works from it while nobody answers.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ import msgspec
 
 from whatchanged import ipc
 from whatchanged.errors import OperationError, PeerError, RuleError
+from whatchanged.rules import Variables
 from whatchanged.tracker.plan import Plan, make_plan
 from whatchanged.tracker.sender import check_forwarder
 from whatchanged.tracker.state import State
@@ -26,7 +28,7 @@ __all__ = ["Configuration"]
 
 log = logging.getLogger(__name__)
 
-_TAG = "ChangeTracking-Linux"
+_TAG = "ChangeTracking-Windows" if sys.platform == "win32" else "ChangeTracking-Linux"
 _WAIT_SECONDS = 30
 _RETRY_SECONDS = 2.0
 _REPLY_BYTES = 16 * 1024 * 1024
@@ -40,15 +42,18 @@ class Configuration:
     def __init__(
         self,
         state: State,
-        endpoint: ipc.PathSocket,
+        endpoint: ipc.Endpoint,
         *,
-        forwarder_uid: int,
+        forwarder_uid: ipc.AccountId,
         period: float,
         stop: threading.Event,
         on_plan: Callable[[Plan], None],
         on_request: Callable[[agent.PendingRequest], Mapping[str, Any]],
+        variables: Callable[[], Variables],
     ) -> None:
-        """`on_request` carries out a request of the back channel and returns its result; raises ValueError."""
+        """`variables` reads what the machine sets for the paths of rules.
+
+        `on_request` carries out a request of the back channel and returns its result; raises ValueError."""
         self._state = state
         self._endpoint = endpoint
         self._forwarder_uid = forwarder_uid
@@ -56,6 +61,7 @@ class Configuration:
         self._stop = stop
         self._on_plan = on_plan
         self._on_request = on_request
+        self._variables = variables
         self._known = ""
         self.error = "not asked yet"
         self.plan = Plan()
@@ -122,7 +128,7 @@ class Configuration:
 
     def _adopt(self, tagged_data: str, *, remember: bool) -> None:
         try:
-            plan = make_plan(tagged_data)
+            plan = make_plan(tagged_data, self._variables())
         except (RuleError, msgspec.DecodeError) as error:
             log.error("the configuration cannot be used, the last one stays in force: %s", error)
             self.error = str(error)

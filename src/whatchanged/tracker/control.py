@@ -14,7 +14,6 @@ from typing import Any
 
 from whatchanged import ipc
 from whatchanged.errors import OperationError, PeerError
-from whatchanged.tracker.settings import own_uid
 
 __all__ = ["ControlServer"]
 
@@ -31,10 +30,10 @@ class ControlServer:
     """Serves commands until stopped."""
 
     def __init__(self, path: str, commands: Mapping[str, Command], stop: threading.Event) -> None:
-        self._listener = ipc.listen(ipc.PathSocket(path), mode=0o600)
+        self._listener = ipc.listen(ipc.at(path), mode=0o600)
         self._commands = commands
         self._stop = stop
-        self._accounts = {0, own_uid()}
+        self._accounts = {0, ipc.own_account()}
         self._slots = threading.BoundedSemaphore(_CONNECTIONS)
 
     def run(self) -> None:
@@ -45,7 +44,7 @@ class ControlServer:
                     channel = self._listener.accept(1.0)
                 except ipc.PeerTimeout:
                     continue
-                if channel.peer.uid not in self._accounts or not self._slots.acquire(blocking=False):
+                if channel.peer.account not in self._accounts or not self._slots.acquire(blocking=False):
                     channel.close()
                     continue
                 threading.Thread(target=self._serve, args=(channel,), daemon=True, name="control").start()

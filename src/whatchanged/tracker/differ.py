@@ -11,7 +11,7 @@ import msgspec
 from whatchanged.records.items import DaemonItem, Item, Kind, Value
 from whatchanged.records.tables import CONFIGURATION_CHANGE
 
-__all__ = ["change_rows"]
+__all__ = ["change_rows", "rename_row"]
 
 _CHANGE_COLUMNS = frozenset(CONFIGURATION_CHANGE.names)
 
@@ -20,13 +20,15 @@ _PREVIOUS = {
     name: previous
     for name in CONFIGURATION_CHANGE.names
     for previous in (f"Previous{name}", f"SvcPrevious{name.removeprefix('Svc')}")
-    # PreviousFileSystemPath is the path before a rename, which is told as such.
+    # The path before a rename is told as such.
     if previous in _CHANGE_COLUMNS
-    and name != "FileSystemPath"
+    and name not in ("FileSystemPath", "PathBytes")
     and (name.startswith("Svc") == previous.startswith("Svc"))
 }
 
-# Property of a service → the value of SvcChangeType.
+# Property of a service → the value of SvcChangeType. The first four are upstream's. What triggers a service is none of
+# them: StartupType has three words of its own (Auto, Manual, Disabled), which queries compare with, and Runlevels is
+# the enablement of the service itself, which stays `static` while its timer is enabled or disabled.
 _SERVICE_PROPERTIES = {
     "SvcState": "State",
     "SvcStartupType": "StartupType",
@@ -35,6 +37,10 @@ _SERVICE_PROPERTIES = {
     "SvcDescription": "Description",
     "SvcController": "Controller",
     "SvcRunlevels": "Runlevels",
+    "SvcTriggeredBy": "TriggeredBy",
+    "SvcDelayedStart": "DelayedStart",
+    "SvcServiceDll": "ServiceDll",
+    "SvcFailureActions": "FailureActions",
 }
 
 
@@ -57,6 +63,19 @@ def change_rows(previous: Item | None, current: Item | None) -> list[dict[str, V
     row = _row(current, "Modified", previous.columns(), current.columns())
     row["FieldsChanged"] = ",".join(changed)
     return [row]
+
+
+def rename_row(previous: Item, current: Item) -> dict[str, Value]:
+    """Return the row that tells that one file has another path now, and what else of it differs."""
+    before, after = previous.compared(), current.compared()
+    changed = ["FileSystemPath", *(name for name in after if name in before and before[name] != after[name])]
+    was = previous.columns()
+    row = _row(current, "Modified", was, current.columns())
+    row["FieldsChanged"] = ",".join(changed)
+    row["PreviousFileSystemPath"] = was["FileSystemPath"]
+    if "PathBytes" in was:
+        row["PreviousPathBytes"] = was["PathBytes"]
+    return row
 
 
 def _restart_rows(previous: Item, current: Item) -> list[dict[str, Value]]:
@@ -82,6 +101,13 @@ def _property_row(previous: Item, current: Item, name: str) -> dict[str, Value]:
     row = _row(current, "Modified", {name: before.get(name, "")}, after)
     row["FieldsChanged"] = name
     row["SvcChangeType"] = _SERVICE_PROPERTIES[name]
-    row["Current"] = after.get(name, "")
-    row["Previous"] = before.get(name, "")
+    row["Current"] = _said(after.get(name))
+    row["Previous"] = _said(before.get(name))
     return {column: value for column, value in row.items() if value != ""}
+
+
+def _said(value: Value) -> str:
+    """Return a value as Current and Previous hold it: text, whatever the column of its own holds."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)

@@ -17,15 +17,29 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
-from whatchanged.collectors import Failure, Outcome, RunStatus
-from whatchanged.collectors.files import Budget, FileCollector, FolderLook, Looked, PathLooker, Pressure, Throttle
-from whatchanged.collectors.files.signature import unread
+import msgspec
+
+from whatchanged.collectors import Failure, Outcome, RunStatus, Skipped, joined
+from whatchanged.collectors.files import (
+    Budget,
+    FileCollector,
+    FolderLook,
+    Looked,
+    PathLooker,
+    Pressure,
+    Throttle,
+)
+from whatchanged.collectors.files.signature import inode, unread
 from whatchanged.records.items import FileItem, Kind
+from whatchanged.records.times import now_ns
 from whatchanged.rules import FileRule, FileScope, Links, Policy
 from whatchanged.tracker.bounds import BoundedScope
-from whatchanged.tracker.observer import Observer, below_any, configuration_ids, container, rule_names, rules_of
+from whatchanged.tracker.contents import LargeContents, limit_of
+from whatchanged.tracker.observer import Observer, below_any, configuration_ids, container, rules_of
 from whatchanged.tracker.plan import FileJob, Plan
 from whatchanged.tracker.recorder import Recorder, Removal
+from whatchanged.tracker.remote_mounts import MountSilent, RemoteLook, RemoteMounts
+from whatchanged.tracker.renames import Renames
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
 
@@ -52,7 +66,6 @@ class FileMatch:
             self._scope,
             root,
             stop=stop,
-            network_filesystems=policy.network_file_systems,
             excluded=policy.excluded,
         )
         self._folder = (b"", False)
@@ -76,9 +89,6 @@ class FileMatch:
             self._folder = (folder, self._looker.beyond_the_rules(folder or b"/"))
         return self._folder[1]
 
-    names = staticmethod(rule_names)
-    configuration_ids = staticmethod(configuration_ids)
-
 
 class FileRun:
     """One walk over the files of a job."""
@@ -94,7 +104,11 @@ class FileRun:
         progress: Seen,
         stop: threading.Event,
         between: Between,
+        budget: Budget,
+        remote: RemoteMounts,
+        large: LargeContents | None = None,
     ) -> None:
+        self._large = large
         self._state = state
         self._root = os.fsencode(settings.root)
         self._job = job
@@ -108,21 +122,28 @@ class FileRun:
         self._stop = stop
         self._observer = Observer(state, plan, self._whole)
         self._between = between
+        self._remote = remote
+        self._whole_rules = plan.file_rules
         self._overtaken: set[bytes] = set()
         self._visited: set[bytes] = set()
         self._vanished: list[bytes] = []
         self._unmatched = set(job.rules)
+        self._renames = Renames(state, lambda: self._looker(self._whole, content_limit=0))
+        self._rehash = RehashSlice(state, job, settings.rehash_seconds)
         self._collector = FileCollector(
             self._scope,
             root=self._root,
             known=self,
             threads=settings.hash_threads,
-            budget=budget_of(policy, stop),
+            budget=budget,
             stop=stop,
-            rehash=RehashSlice(state, job, settings.rehash_seconds),
-            network_filesystems=policy.network_file_systems,
+            rehash=self._rehash,
             excluded=policy.excluded,
+            content_limit=limit_of(large),
+            aside=large,
         )
+        self.awaited: list[bytes] = []
+        """What was perhaps always there and is not known yet, because its content is still being read."""
 
     @property
     def matched(self) -> frozenset[FileRule]:
@@ -135,58 +156,134 @@ class FileRun:
 
     def run(self) -> Outcome:
         """Walk, then decide removals."""
-        for look in self._collector.run():
-            self._overtaken.update(self._between(self._recorder.flush))
-            self._take(look)
-        outcome = self._collector.outcome
-        if outcome.status in (RunStatus.OK, RunStatus.PARTIAL):
-            self._decide_removals(frozenset(closed_folders(outcome)))
+        with self._renames:
+            for look in self._collector.run():
+                self._idle()
+                self._take(look)
+            outcome = self._collector.outcome
+            if outcome.status in (RunStatus.OK, RunStatus.PARTIAL):
+                self._decide_removals(frozenset(closed_folders(outcome)))
+                if self._remote.allowed:
+                    outcome = self._look_into_network(outcome)
         return outcome
+
+    def _idle(self) -> None:
+        self._overtaken.update(self._between(self._recorder.flush))
+
+    # Network file systems
+
+    def _look_into_network(self, local: Outcome) -> Outcome:
+        """Look into the network file systems that the walk came to; return the outcome of all of it."""
+        outcomes, todo = self._put_aside(local)
+        done: set[bytes] = set()
+        while todo and not self._stop.is_set():
+            point = todo[0].point
+            places = [skipped.path for skipped in todo if skipped.point == point]
+            todo = [skipped for skipped in todo if skipped.point != point]
+            done.update(places)
+            found, more = self._put_aside(self._look_into(point, places))
+            outcomes += found
+            # A mount within the mount is the next one.
+            todo += [skipped for skipped in more if skipped.path not in done]
+        if self._stop.is_set():
+            outcomes.append(Outcome(status=RunStatus.STOPPED))
+        return joined(outcomes)
+
+    def _put_aside(self, outcome: Outcome) -> tuple[list[Outcome], list[Skipped]]:
+        """Return an outcome without the network file systems that are entered, and those."""
+        entered = [skipped for skipped in outcome.skipped if skipped.point and self._whole.network(skipped.path)]
+        left = tuple(skipped for skipped in outcome.skipped if skipped not in entered)
+        return [msgspec.structs.replace(outcome, skipped=left)], entered
+
+    def _look_into(self, point: bytes, places: Sequence[bytes]) -> Outcome:
+        self._vanished.clear()
+        try:
+            with self._remote.open(point, places, self._job.rules, self._whole_rules) as remote:
+                for look in remote.walk(self.folder, self._rehash, self._idle):
+                    self._take(look)
+                if remote.outcome.status in (RunStatus.OK, RunStatus.PARTIAL):
+                    self._decide_remote_removals(remote, places)
+                return remote.outcome
+        except MountSilent as error:
+            failures = tuple(Failure(place, f"network file system: {error.message}") for place in places)
+            return Outcome(
+                status=RunStatus.PARTIAL, failures=failures, failures_total=len(failures), denied=tuple(places)
+            )
+
+    def _decide_remote_removals(self, remote: RemoteLook, places: Sequence[bytes]) -> None:
+        closed = frozenset(closed_folders(remote.outcome))
+        for path in [*self._vanished, *(p for place in places for p in self._unvisited(container(place)))]:
+            if below_any(path, closed):
+                continue
+            found = remote.look(path)
+            if found is None:  # stopped
+                return
+            if found.looked is not None:
+                self._observe_if_read(found.looked)
+            elif found.failure is None:
+                self._remove(path)
+
+    # Removals
 
     def _take(self, seen: FolderLook) -> None:
         if seen.complete and not seen.denied:
             self._visited.add(container(seen.folder))
         if self._unmatched:
             self._note_matches(seen)
-        self._progress.seen += len(seen.unchanged) + len(seen.looked)
+        self._progress.seen += len(seen.unchanged) + len(seen.looked) + len(seen.awaited)
         self._progress.looked += len(seen.looked)
-        for looked in seen.looked:
-            self._observe(looked)
         prefix = container(seen.folder)
+        # Of these names alone: a large folder comes in many parts.
+        paths = [looked.item.path for looked in seen.looked] + [prefix + name for name in seen.awaited]
+        known = self._state.signatures(paths).get(prefix, {})
+        for looked in seen.looked:
+            self._observe(looked, known=looked.item.path[len(prefix) :] in known)
+        for path in (prefix + name for name in seen.awaited if name not in known):
+            if self._observer.enters(path, self._whole.match(path)):
+                self.awaited.append(path)
         self._vanished += [prefix + name for name in seen.vanished]
 
     def _note_matches(self, seen: FolderLook) -> None:
         for looked in seen.looked:
             self._unmatched.difference_update(rules_of(self._scope, looked.item))
-        if seen.unchanged and self._unmatched:
+        if (seen.unchanged or seen.awaited) and self._unmatched:
             scope = self._scope.for_folder(seen.folder)
-            for name in seen.unchanged:
+            for name in (*seen.unchanged, *seen.awaited):
                 self._unmatched.difference_update(scope.matching(name))
                 self._unmatched.difference_update(scope.matching(name, folder=True))
 
-    def _observe(self, looked: Looked) -> None:
+    def _observe(self, looked: Looked, *, known: bool) -> None:
         # A hint had it looked at while this walk was under way: that look was the later one.
         if looked.item.path not in self._overtaken:
-            self._recorder.add(self._observer.observe(looked))
+            seen = self._observer.observe(looked)
+            self._recorder.add((None if known else self._renames.of(seen)) or seen)
 
     def _decide_removals(self, closed: AbstractSet[bytes]) -> None:
-        with PathLooker(
-            self._scope,
-            self._root,
-            network_filesystems=self._policy.network_file_systems,
-            excluded=self._policy.excluded,
-            stop=self._stop,
-        ) as looker:
+        with self._looker(self._scope) as looker:
             for path in self._missing():
                 if self._stop.is_set():
                     return
                 if not below_any(path, closed):
                     self._decide(path, looker)
 
+    def _looker(self, scope: BoundedScope, content_limit: int | None = None) -> PathLooker:
+        return PathLooker(
+            scope,
+            self._root,
+            excluded=self._policy.excluded,
+            content_limit=limit_of(self._large) if content_limit is None else content_limit,
+            aside=self._large,
+            stop=self._stop,
+        )
+
     def _missing(self) -> Iterator[bytes]:
         """Yield what is known and was not seen, in visited folders and in those that were not found."""
         yield from self._vanished
-        for place in self._state.containers():
+        yield from self._unvisited(b"/")
+
+    def _unvisited(self, below: bytes) -> Iterator[bytes]:
+        """Yield what is known in folders that were not found."""
+        for place in self._state.containers(below):
             folder = place.rstrip(b"/") or b"/"
             if place in self._visited or not self._scope.descend(folder):
                 continue
@@ -199,39 +296,63 @@ class FileRun:
         """Look once more: a listing that raced with a rename can miss a name that is there."""
         found = looker.look(path)
         if isinstance(found, Looked):
-            if not unread(found.signature):  # what is known of it is more than can be read now
-                self._observe(found)
-        elif not isinstance(found, Failure):
-            rules = self._whole.match(path)
-            self._recorder.add(Removal(Kind.FILES, path, configuration_id=configuration_ids(rules)))
+            self._observe_if_read(found)
+        elif not isinstance(found, Failure) and not self._is_being_read(path):
+            self._remove(path)
+
+    def _observe_if_read(self, looked: Looked) -> None:
+        if not unread(looked.signature):  # what is known of it is more than can be read now
+            self._observe(looked, known=True)
+
+    def _remove(self, path: bytes) -> None:
+        rules = self._whole.match(path)
+        self._recorder.add(Removal(Kind.FILES, path, configuration_id=configuration_ids(rules)))
+
+    def _is_being_read(self, path: bytes) -> bool:
+        """Whether what was at `path` may have been renamed, and is looked at when its content was read."""
+        if self._large is None:
+            return False
+        known = self._state.known(Kind.FILES, path)
+        return known is not None and self._large.holds(inode(known.signature), path)
 
 
 class RehashSlice:
     """Which folders are read again although nothing seems to have moved: another slice each run.
 
-    A change with forged size and times shows only in the content, so every file is read once in `period` seconds.
+    A change that leaves size and times as they were (through a mapping, with a clock set back, on the raw device) shows
+    only in the content. As many runs as there are slices read every file once: `period` seconds, if each run begins
+    on time; slower runs make it longer, and `done_ns` says what came of it.
     """
 
     def __init__(self, state: State, job: FileJob, period: float) -> None:
-        self._count = max(int(period / job.frequency), 1)
-        self._number = int(state.meta(f"rehash:{job.name}") or 0) % self._count
+        self._state = state
+        self._job = job.name
+        self.count = max(int(period / job.frequency), 1)
+        self.number = int(state.meta(f"rehash:{job.name}") or 0) % self.count
 
     def __call__(self, folder: bytes) -> bool:
         """Whether `folder` is in this run's slice."""
-        return zlib.crc32(folder) % self._count == self._number
+        return zlib.crc32(folder) % self.count == self.number
 
-    @staticmethod
-    def advance(state: State, job: FileJob) -> None:
+    @property
+    def done_ns(self) -> int | None:
+        """When every slice had been read again the last time, None if that never came about."""
+        return int(self._state.meta(f"rehashed:{self._job}") or 0) or None
+
+    def advance(self) -> None:
         """Move on to the next slice."""
-        with state.transaction(limited=False) as change:
-            change.set_meta(f"rehash:{job.name}", str(int(state.meta(f"rehash:{job.name}") or 0) + 1))
+        with self._state.transaction(limited=False) as change:
+            change.set_meta(f"rehash:{self._job}", str((self.number + 1) % self.count))
+            if self.number + 1 == self.count:
+                change.set_meta(f"rehashed:{self._job}", str(now_ns()))
 
 
-def budget_of(policy: Policy, stop: threading.Event) -> Budget:
-    """Return the budget that the policy allows a run."""
+def budget_of(policy: Policy, settings: TrackerSettings, stop: threading.Event) -> Throttle:
+    """Return the budget of the tracker: what the settings ask for, at most what the policy allows."""
+    core_share, bytes_per_second = settings.rates(policy)
     return Throttle(
-        bytes_per_second=policy.bytes_per_second,
-        core_share=policy.core_share,
+        bytes_per_second=bytes_per_second,
+        core_share=core_share,
         pressure=Pressure() if policy.pressure_aware else None,
         stop=stop,
     )

@@ -8,27 +8,46 @@ assert sys.platform != "win32"  # mypy's platform branch
 
 import os
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import msgspec
 
 from whatchanged.collectors import Failure, RunStatus
-from whatchanged.collectors.files import FileCollector, FolderLook, FolderScope, Looked, PathLooker, Unchanged
-from whatchanged.collectors.files.signature import changed_ns
+from whatchanged.collectors.files import (
+    Budget,
+    FileCollector,
+    FolderLook,
+    FolderScope,
+    Known,
+    Looked,
+    Missing,
+    PathLooker,
+    Unchanged,
+)
+from whatchanged.collectors.files.signature import changed_ns, content_inode, inode
 from whatchanged.records.items import Kind
 from whatchanged.rules import Policy
-from whatchanged.tracker.actors import Inquiry, Touch
+from whatchanged.tracker.actors import Inquiry, Touch, together
 from whatchanged.tracker.bounds import BoundedScope
-from whatchanged.tracker.file_run import budget_of, closed_folders
+from whatchanged.tracker.contents import LargeContents, limit_of
+from whatchanged.tracker.file_run import closed_folders
 from whatchanged.tracker.hints import Batch
 from whatchanged.tracker.observer import Observer, below_any, configuration_ids, container
 from whatchanged.tracker.plan import Plan
-from whatchanged.tracker.recorder import Observation, Recorder, Removal
+from whatchanged.tracker.recorder import Found, Recorder, Removal, Renaming
+from whatchanged.tracker.renames import Renames, stem
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
+from whatchanged.tracker.visits import Visited
 
 __all__ = ["Attribution", "HintedLook"]
+
+_AT_ONCE = 2000
+"""Findings that are kept until it is asked who made them."""
+_OTHER_NAMES = 10_000
+"""Other names that are looked at in one batch; more of them are left to the poll."""
 
 
 class Attribution(Protocol):
@@ -37,8 +56,14 @@ class Attribution(Protocol):
     def inquiry(self) -> Inquiry | None:
         """Wait until all that happened so far is known; return a way to ask, None if nobody can say."""
 
-    def take(self, path: bytes) -> Touch | None:
-        """Return the touch of `path`, and forget it."""
+    def take(self, path: bytes, looked_ns: int) -> Touch | None:
+        """Return the touch of `path`, and forget what was over when the look at it began (monotonic clock, ns)."""
+
+    def visited(self, kind: Kind) -> Visited:
+        """Return who touched the files of a kind that is looked at whole, since a look at it was settled."""
+
+    def settle(self, kind: Kind, before_ns: int, held: frozenset[bytes] = frozenset()) -> None:
+        """Forget who came before a look that began at `before_ns` and was recorded, but for `held` subjects."""
 
 
 class HintedLook:
@@ -53,19 +78,32 @@ class HintedLook:
         recorder: Recorder,
         stop: threading.Event,
         attribution: Attribution,
+        budget: Budget,
+        large: LargeContents | None = None,
     ) -> None:
+        self._large = large
+        self._touches = _Touches(attribution)
         self._attribution = attribution
-        self._found: list[Observation | Removal] = []
+        self._found: list[Found] = []
+        self._gone: list[bytes] = []
+        self._absent: set[bytes] = set()
+        """Where nothing is of what was pointed at."""
+        self._renamed: set[bytes] = set()
+        """Paths before a rename that was found."""
+        self._quiet: list[bytes] = []
+        """Paths of which there is nothing to tell."""
+        self._inodes: dict[bytes, bytes] = {}
+        """Inode number of what changed → the path by which that was seen."""
         self._state = state
         self._settings = settings
         self._root = os.fsencode(settings.root)
         self._scope = BoundedScope(plan.file_scope(), policy)
         self._excluded = policy.excluded
         self._recorder = recorder
-        self._network = policy.network_file_systems
-        self._budget = budget_of(policy, stop)
+        self._budget = budget
         self._stop = stop
         self._observer = Observer(state, plan, self._scope)
+        self._renames = Renames(state, lambda: self._looker(content_limit=0))
         self._signatures: dict[bytes, dict[bytes, bytes]] = {}
         self.paths: set[bytes] = set()
         """Everything that was looked at, changed or not."""
@@ -73,17 +111,63 @@ class HintedLook:
         """Path → bytes that were read of it."""
         self.looked = 0
         self.touched = False
+        self.astray: set[bytes] = set()
+        """Where something was that is on its way: neither is it gone, nor was it found elsewhere."""
 
     def run(self, batch: Batch) -> None:
         """Look. Raises StorageFull, OutboxFull."""
-        known: set[bytes] = set()
-        for folder, deep in [(f, True) for f in _outermost(batch.trees)] + [(f, False) for f in batch.folders]:
-            known.update(self._walk(folder, deep=deep))
-        self._look_at(batch.entries | batch.trees | known)
+        self._touches.looked_ns = time.monotonic_ns()
+        missing: set[bytes] = set()
+        with self._renames:
+            for folder, deep in [(f, True) for f in _outermost(batch.trees)] + [(f, False) for f in batch.folders]:
+                missing.update(self._walk(folder, deep=deep))
+            self._look_at(batch.entries | batch.trees | missing)
+            self._look_at(self._other_names())
+        self._remove(batch)
         self._attribute()
+        for path in self._quiet:  # nothing to tell of him who came
+            self._attribution.take(path, self._touches.looked_ns)
+
+    def _other_names(self) -> set[bytes]:
+        """Return the other names of what changed: hard links, and links that lead to it. A watcher names but one."""
+        found: set[bytes] = set()
+        for number, path in self._inodes.items():
+            for other in self._state.sharing([number], _OTHER_NAMES - len(found)):
+                if other not in self.paths:
+                    found.add(other)
+                    self._touches.through(other, path)
+        self._inodes.clear()
+        return found
+
+    def _remove(self, batch: Batch) -> None:
+        """Record what is gone, behind everything that was seen: what was renamed is not gone."""
+        for path in self._gone:
+            if path in self._renamed:
+                continue
+            if (top := self._on_its_way(path, batch)) is not None:
+                self.astray.add(top)
+                continue
+            self._find(Removal(Kind.FILES, path, configuration_id=configuration_ids(self._scope.match(path))))
+
+    def _on_its_way(self, path: bytes, batch: Batch) -> bytes | None:
+        """Return what was renamed, `path` or a folder above it, if it was not found where that led."""
+        while path and path not in batch.went and path not in batch.awaited:
+            path = path.rpartition(b"/")[0]
+        if not path or path in batch.awaited:
+            return path or None
+        end, passed = batch.went[path], {path}
+        while end in batch.went and end not in passed:
+            passed.add(end)
+            end = batch.went[end]
+        return path if end in self._absent else None
+
+    def _find(self, what: Found) -> None:
+        self._found.append(what)
+        if len(self._found) >= _AT_ONCE:
+            self._attribute()
 
     def _attribute(self) -> None:
-        """Record what was found at single paths, with who did it.
+        """Record what was found, with who did it.
 
         Asked for after the looks, and after all that happened until then is known: somebody else may have come between
         an event and the look that it led to.
@@ -91,11 +175,18 @@ class HintedLook:
         inquiry = self._attribution.inquiry() if self._found else None
         for what in self._found:
             if isinstance(what, Removal):
-                touch, changed = self._attribution.take(what.key), None
+                touch, changed = self._touches.of(what.key), None
+            elif isinstance(what, Renaming):
+                touch, changed = self._touches.of_rename(what), changed_ns(what.seen.signature)
             else:
-                touch, changed = self._attribution.take(what.item.key()), changed_ns(what.signature)
+                touch, changed = self._touches.of(what.item.key()), changed_ns(what.signature)
             actor = inquiry.columns(touch, changed) if inquiry is not None else {}
-            self._recorder.add(msgspec.structs.replace(what, actor=actor))
+            if isinstance(what, Renaming):
+                seen = msgspec.structs.replace(what.seen, actor=actor)
+                self._recorder.add(msgspec.structs.replace(what, seen=seen))
+            else:
+                self._recorder.add(msgspec.structs.replace(what, actor=actor))
+        self._found.clear()
 
     def folder(self, folder: bytes) -> Mapping[bytes, bytes]:
         """Name → signature of what is known in a folder: the collector's `Known`."""
@@ -111,8 +202,9 @@ class HintedLook:
             threads=self._settings.hash_threads,
             budget=self._budget,
             stop=self._stop,
-            network_filesystems=self._network,
             excluded=self._excluded,
+            content_limit=limit_of(self._large),
+            aside=self._large,
         )
         visited: set[bytes] = set()
         missing: set[bytes] = set()
@@ -132,45 +224,114 @@ class HintedLook:
 
     def _take(self, seen: FolderLook) -> Iterable[bytes]:
         prefix = container(seen.folder)
+        # Of these names alone: a large folder comes in many parts.
+        known = self._state.signatures(looked.item.path for looked in seen.looked).get(prefix, {})
         for looked in seen.looked:
-            self._recorder.add(self._observe(looked))
+            self._observe(looked, known=looked.item.path[len(prefix) :] in known)
         self.paths.update(prefix + name for name in seen.unchanged)
         return [prefix + name for name in seen.vanished]
 
     def _look_at(self, paths: set[bytes]) -> None:
         self._signatures = self._state.signatures(paths)
-        with PathLooker(
-            self._scope,
-            self._root,
-            known=self,
-            budget=self._budget,
-            network_filesystems=self._network,
-            excluded=self._excluded,
-            stop=self._stop,
-        ) as looker:
+        with self._looker(known=self) as looker:
             for path in sorted(paths):
                 if self._stop.is_set():
                     return
                 self.paths.add(path)
+                known = self._signature(path)
+                if known is not None and self._large is not None and self._large.ready(path):
+                    self._forget_signature(path)
                 found = looker.look(path)
                 if isinstance(found, Looked):
-                    self._found.append(self._observe(found))
-                elif not isinstance(found, Failure | Unchanged) and self._is_known(path):
-                    ids = configuration_ids(self._scope.match(path))
-                    self._found.append(Removal(Kind.FILES, path, configuration_id=ids))
-                elif isinstance(found, Unchanged):
-                    self._attribution.take(path)
+                    self._observe(found, known=known is not None)
+                elif isinstance(found, Unchanged) or (known is None and not isinstance(found, Failure)):
+                    self._quiet.append(path)
+                elif known is not None and not isinstance(found, Failure):
+                    # Renamed, it is looked at when its content was read; if it is gone the next poll finds that.
+                    if self._large is None or not self._large.holds(inode(known), path):
+                        self._gone.append(path)
+                    self._note_inode(known, path)
+                if isinstance(found, Missing):
+                    self._absent.add(path)
 
-    def _is_known(self, path: bytes) -> bool:
+    def _looker(self, *, known: Known | None = None, content_limit: int | None = None) -> PathLooker:
+        return PathLooker(
+            self._scope,
+            self._root,
+            known=known,
+            budget=self._budget,
+            excluded=self._excluded,
+            content_limit=limit_of(self._large) if content_limit is None else content_limit,
+            aside=self._large,
+            stop=self._stop,
+        )
+
+    def _signature(self, path: bytes) -> bytes | None:
         cut = path.rfind(b"/") + 1
-        return path[cut:] in self._signatures.get(path[:cut], {})
+        return self._signatures.get(path[:cut], {}).get(path[cut:])
 
-    def _observe(self, looked: Looked) -> Observation:
+    def _forget_signature(self, path: bytes) -> None:
+        """Let `path` be looked at although it may seem unchanged."""
+        cut = path.rfind(b"/") + 1
+        del self._signatures[path[:cut]][path[cut:]]
+
+    def _observe(self, looked: Looked, *, known: bool) -> None:
         self.looked += 1
         self.paths.add(looked.item.path)
         if looked.item.sha256:
             self.sizes[looked.item.path] = looked.item.size
-        return self._observer.observe(looked)
+        seen = self._observer.observe(looked)
+        if known or looked.item.links > 1:
+            self._note_inode(looked.signature, looked.item.path)
+        renaming = None if known else self._renames.of(seen)
+        if renaming is not None:
+            self._renamed.add(renaming.previous)
+        self._find(renaming or seen)
+
+    def _note_inode(self, signature: bytes, path: bytes) -> None:
+        number = content_inode(signature)
+        if len(self._inodes) < _OTHER_NAMES and any(number):  # it leads somewhere
+            self._inodes[number] = path
+
+
+class _Touches:
+    """Who touched what was found: also by another name, and by renaming a folder above it."""
+
+    def __init__(self, attribution: Attribution) -> None:
+        self._attribution = attribution
+        self.looked_ns = 0
+        """When the look began (monotonic clock): what was over then has been found."""
+        self._through: dict[bytes, bytes] = {}
+        self._kept: dict[bytes, Touch | None] = {}
+        """Touches of paths that stand for others too."""
+
+    def through(self, path: bytes, named: bytes) -> None:
+        """Note that `path` is looked at because of what happened at `named`, another name of it."""
+        self._through[path] = named
+        self._kept[named] = None
+
+    def of(self, path: bytes) -> Touch | None:
+        """Return who touched `path`, None if nobody is known."""
+        touch = self._attribution.take(path, self.looked_ns)
+        if path in self._kept:
+            touch = self._kept[path] = _joined(self._kept[path], touch)
+        if path not in self._through:
+            return touch
+        named = self._kept[self._through[path]]
+        return _joined(named, touch) if named is not None else None
+
+    def of_rename(self, what: Renaming) -> Touch | None:
+        """Return who renamed, or wrote into what was renamed."""
+        path = what.seen.item.key()
+        _, top = stem(what.previous, path)
+        self._kept.setdefault(top, None)
+        renamed = self.of(top)
+        others = [self._attribution.take(other, self.looked_ns) for other in {path, what.previous} - {top}]
+        return together([renamed, *(touch for touch in others if touch is not None)]) if renamed is not None else None
+
+
+def _joined(one: Touch | None, other: Touch | None) -> Touch | None:
+    return together([touch for touch in (one, other) if touch is not None])
 
 
 class _Part:

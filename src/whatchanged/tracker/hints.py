@@ -34,6 +34,10 @@ class Batch(msgspec.Struct, kw_only=True):
     folders: set[bytes] = msgspec.field(default_factory=set)
     trees: set[bytes] = msgspec.field(default_factory=set)
     everything: bool = False
+    went: dict[bytes, bytes] = msgspec.field(default_factory=dict)
+    """Path → where a rename brought what was there: it may have gone on."""
+    awaited: set[bytes] = msgspec.field(default_factory=set)
+    """Paths whose files were on their way at an earlier look, and may still come to rest somewhere."""
 
     def __bool__(self) -> bool:
         return self.everything or bool(self.entries or self.folders or self.trees)
@@ -60,6 +64,7 @@ class PendingHints:
         self._first: dict[_Key, float] = {}
         self._last: dict[_Key, float] = {}
         self._partners: dict[bytes, bytes] = {}
+        self._went: dict[bytes, bytes] = {}
         self._cooling: dict[bytes, float] = {}
         self._held: set[bytes] = set()
         self._everything: float | None = None
@@ -91,19 +96,21 @@ class PendingHints:
         self._first.setdefault(key, hint.when)
         self._last.pop(key, None)
         self._last[key] = hint.when
-        if hint.renamed_from:
+        if hint.renamed_from and (hint.renamed_from, hint.reach) in self._first:  # else nobody would take the pair
             self._partners[hint.path] = hint.renamed_from
             self._partners[hint.renamed_from] = hint.path
+            self._went[hint.renamed_from] = hint.path
 
     def _all(self, when: float) -> None:
-        self._forget()
-        if self._everything is None:
-            self._everything = when
+        if when <= time.monotonic():  # a look that shall come later makes nothing superfluous that is told now
+            self._forget()
+        self._everything = when if self._everything is None else min(self._everything, when)
 
     def _forget(self) -> None:
         self._first.clear()
         self._last.clear()
         self._partners.clear()
+        self._went.clear()
         self._held.clear()
 
     def _bound(self) -> None:
@@ -159,15 +166,16 @@ class PendingHints:
         return batch
 
     def _take(self, key: _Key, batch: Batch) -> None:
-        """Take one key, and the other path of its rename with it: only together they are one change."""
+        """Take one key, and the other paths of its renames with it: only together they are one change."""
         path, reach = key
-        self._first.pop(key, None)
-        self._last.pop(key, None)
         chosen = {Reach.ENTRY: batch.entries, Reach.FOLDER: batch.folders, Reach.TREE: batch.trees}[reach]
-        chosen.add(path)
-        partner = self._partners.pop(path, None)
-        if partner is not None and (partner, reach) in self._first:
-            self._take((partner, reach), batch)
+        following: bytes | None = path
+        while following is not None and (following, reach) in self._first:
+            del self._first[following, reach], self._last[following, reach]
+            chosen.add(following)
+            if (end := self._went.pop(following, None)) is not None:
+                batch.went[following] = end
+            following = self._partners.pop(following, None)
 
     def put_back(self, batch: Batch, pause: float) -> None:
         """Take back what could not be looked at; nothing is due for `pause` seconds."""

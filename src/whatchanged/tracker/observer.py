@@ -39,8 +39,12 @@ class Observer:
             signature=looked.signature,
             rules=rule_names(rules),
             configuration_id=configuration_ids(rules),
-            entering=self._baselined.isdisjoint(rules) or below_any(looked.item.path, self._blind),
+            entering=self.enters(looked.item.path, rules),
         )
+
+    def enters(self, path: bytes, rules: Sequence[FileRule]) -> bool:
+        """Whether what appears at `path`, which `rules` take, was perhaps always there."""
+        return self._baselined.isdisjoint(rules) or below_any(path, self._blind)
 
 
 def rules_of(scope: BoundedScope, item: FileItem) -> Sequence[FileRule]:

@@ -15,7 +15,7 @@ import msgspec
 from whatchanged.errors import RuleError
 from whatchanged.records.items import Kind
 from whatchanged.records.streams import DataType
-from whatchanged.rules import ExtensionSettings, FileRule, FileScope, Problem, read_extension_settings
+from whatchanged.rules import ExtensionSettings, FileRule, FileScope, Problem, Variables, read_extension_settings
 
 __all__ = ["FileJob", "Plan", "Schedule", "make_plan"]
 
@@ -49,6 +49,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     inventory_frequency: float = 36000
     tags: dict[DataType, str] = {}
     """Stream → tag of its chunks."""
+    disabled: tuple[FileRule, ...] = ()
+    """File rules that are switched off, for `why`."""
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -77,8 +79,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(self.schedules) | ({Kind.FILES} if self.file_jobs else set())
 
 
-def make_plan(tagged_data: str) -> Plan:
-    """Return the plan of a configuration; an empty text gives an empty plan. Raises RuleError."""
+def make_plan(tagged_data: str, variables: Variables | None = None) -> Plan:
+    """Return the plan of a configuration; an empty text gives an empty plan. Raises RuleError.
+
+    `variables` of this machine are filled into paths (default: there are none).
+    """
     if not tagged_data:
         return Plan()
     try:
@@ -89,15 +94,21 @@ def make_plan(tagged_data: str) -> Plan:
     if not isinstance(listed, list | None) or not isinstance(document, Mapping):
         raise RuleError("the configuration is not an object with a list of extensionConfigurations")
     sources = [s for s in listed or () if isinstance(s, Mapping)]
-    builder = _Builder()
+    variables = variables or Variables()
+    builder = _Builder(variables)
     for source in sources:
         builder.add(source)
-    return builder.plan(hashlib.sha256(msgspec.json.encode(sources, order="sorted")).hexdigest()[:16])
+    said = msgspec.json.encode(sources, order="sorted")
+    if b"${" in said:  # another value of a variable is another plan, though the configuration is the same
+        said += "".join(rule.identity() for rules in builder.files.values() for rule in rules).encode()
+    return builder.plan(hashlib.sha256(said).hexdigest()[:16])
 
 
 class _Builder:
-    def __init__(self) -> None:
+    def __init__(self, variables: Variables) -> None:
+        self._variables = variables
         self.files: dict[float, list[FileRule]] = {}
+        self.disabled: list[FileRule] = []
         self.asked: dict[Kind, list[tuple[float, str, str]]] = {}
         self.inventory: list[float] = []
         self.tags: dict[DataType, str] = {}
@@ -105,7 +116,7 @@ class _Builder:
 
     def add(self, source: Mapping[str, Any]) -> None:
         rule_id, _, name = str(source.get("id", "")).partition(":")
-        settings = read_extension_settings(_mapping(source, "extensionSettings"), _EXTENSION)
+        settings = read_extension_settings(_mapping(source, "extensionSettings"), _EXTENSION, variables=self._variables)
         self.problems += settings.problems
         for data_type, stream in _mapping(source, "outputStreams").items():
             if data_type in DataType.__members__.values() and isinstance(stream, str):
@@ -115,9 +126,11 @@ class _Builder:
     def _add_kinds(self, settings: ExtensionSettings, rule_id: str, name: str) -> None:
         if settings.enable_files:
             for rule in settings.files:
+                owned = msgspec.structs.replace(rule, configuration_id=rule_id)
                 if rule.enabled:
-                    owned = msgspec.structs.replace(rule, configuration_id=rule_id)
                     self.files.setdefault(rule.frequency, []).append(owned)
+                else:
+                    self.disabled.append(owned)
         if settings.enable_software:
             self.asked.setdefault(Kind.SOFTWARE, []).append((settings.software_frequency, name, rule_id))
         if settings.enable_services:
@@ -138,6 +151,7 @@ class _Builder:
             inventory=bool(self.inventory),
             inventory_frequency=min(self.inventory, default=36000),
             tags=self.tags,
+            disabled=tuple(self.disabled),
             problems=tuple(self.problems),
         )
 

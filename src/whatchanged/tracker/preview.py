@@ -1,4 +1,7 @@
-"""Preview: what a rule would match on this machine, in counts and sizes. No content is read, nothing is kept."""
+"""Preview: what rules would match on this machine, in counts and sizes. No content is read, nothing is kept.
+
+For the back channel, and for `rules check`, which needs neither a server nor a tracker.
+"""
 
 from __future__ import annotations
 
@@ -7,47 +10,137 @@ import sys
 assert sys.platform != "win32"  # mypy's platform branch
 
 import os
+import stat
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from whatchanged import rules
-from whatchanged.collectors.files import FileCollector
+from whatchanged.collectors import Outcome
+from whatchanged.collectors.files import Budget, FileCollector, FolderLook, PathLooker
 from whatchanged.tracker.bounds import BoundedScope
-from whatchanged.tracker.file_run import budget_of
-from whatchanged.tracker.settings import TrackerSettings
 
-__all__ = ["preview"]
+__all__ = ["RuleCount", "count_files", "preview"]
+
+_DENIED_SHOWN = 100
 
 
-def preview(document: str, settings: TrackerSettings, policy: rules.Policy, stop: threading.Event) -> dict[str, Any]:
+class RuleCount(msgspec.Struct):
+    """What one file rule takes here."""
+
+    rule: rules.FileRule
+    files: int = 0
+    """Items: files, links, and folders where the rule takes them."""
+    size: int = 0
+    """Bytes of the regular files among them: what a first look would read."""
+    denied: list[str] = []
+    """The first paths of the rule that could not be looked at, and why."""
+    denied_total: int = 0
+    obstacle: str = ""
+    """Of a rule that takes nothing: what keeps a walk from the folder where it begins, if something does."""
+
+
+def preview(
+    document: str, root: bytes, policy: rules.Policy, variables: rules.Variables, stop: threading.Event, budget: Budget
+) -> dict[str, Any]:
     """Return, for each file rule of a data collection rule, how many files of how many bytes it takes here.
 
     Raises RuleError if the document cannot be read.
     """
-    sources = [source for rule in rules.read(document) for source in rule.sources]
+    sources = [source for rule in rules.read(document, variables) for source in rule.sources]
     wanted = [file_rule for source in sources for file_rule in source.settings.files]
-    return {"rules": [_count(file_rule, settings, policy, stop) for file_rule in wanted]}
+    counts, _ = count_files(wanted, root, policy, stop, budget)
+    return {
+        "rules": [
+            {
+                "RuleName": count.rule.name,
+                "Files": count.files,
+                "Bytes": count.size,
+                "Denied": count.denied,
+                "Obstacle": count.obstacle,
+            }
+            for count in counts
+        ],
+        "problems": [str(problem) for source in sources for problem in source.problems][:_DENIED_SHOWN],
+    }
 
 
-def _count(
-    rule: rules.FileRule, settings: TrackerSettings, policy: rules.Policy, stop: threading.Event
-) -> dict[str, Any]:
-    scope = rules.FileScope([msgspec.structs.replace(rule, enabled=True)])
+def count_files(
+    wanted: Sequence[rules.FileRule],
+    root: bytes,
+    policy: rules.Policy,
+    stop: threading.Event,
+    budget: Budget | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> tuple[list[RuleCount], Outcome]:
+    """Count what each of `wanted` (disabled ones too) takes below `root`, in one walk for all of them.
+
+    They are looked at as they would be in force together: how a link is treated is a matter of all. `progress` is
+    told again and again how many items were seen.
+    """
+    counts = [RuleCount(rule, denied=[]) for rule in wanted]
+    named = [msgspec.structs.replace(r, name=str(n), enabled=True) for n, r in enumerate(wanted)]
+    scope = BoundedScope(rules.FileScope(named), policy)
     collector = FileCollector(
-        BoundedScope(scope, policy),
-        root=os.fsencode(settings.root),
-        threads=settings.hash_threads,
+        scope,
+        root=root,
         stop=stop,
-        network_filesystems=policy.network_file_systems,
         excluded=policy.excluded,
-        budget=budget_of(policy, stop),
-        content_limit=0,  # nothing is read: sizes come from the status
+        budget=budget,
+        content=False,
     )
-    files = size = 0
+    seen = 0
     for look in collector.run():
-        files += len(look.looked)
-        size += sum(looked.item.size for looked in look.looked)
-    denied = [os.fsdecode(folder) for folder in collector.outcome.denied]
-    return {"RuleName": rule.name, "Files": files, "Bytes": size, "Denied": denied[:100]}
+        seen += len(look.looked)
+        _add(look, counts)
+        progress(seen)
+    outcome = collector.outcome
+    for path, reason in _troubles(outcome):
+        for number in _concerned(path, scope):
+            counts[number].denied_total += 1
+            if len(counts[number].denied) < _DENIED_SHOWN:
+                counts[number].denied.append(f"{os.fsdecode(path)}: {reason}")
+    with PathLooker(scope, root, excluded=policy.excluded) as looker:
+        for count in counts:
+            if not count.files and not count.denied_total:
+                count.obstacle = _obstacle(count.rule, policy, looker)
+    return counts, outcome
+
+
+def _add(look: FolderLook, counts: list[RuleCount]) -> None:
+    for looked in look.looked:
+        size = looked.item.size if stat.S_ISREG(looked.item.mode) else 0
+        for name in looked.rules:
+            count = counts[int(name)]
+            count.files += 1
+            count.size += size
+
+
+def _troubles(outcome: Outcome) -> Iterator[tuple[bytes, str]]:
+    named = set()
+    for failure in outcome.failures:
+        named.add(failure.path)
+        yield failure.path, failure.reason
+    for skipped in outcome.skipped:
+        yield skipped.path, skipped.reason
+    for path in outcome.denied:
+        if path not in named:
+            yield path, "could not be looked at"
+
+
+def _concerned(path: bytes, scope: BoundedScope) -> set[int]:
+    """Return which rules take `path`, or something below it."""
+    below = scope.live(path)
+    return {int(rule.name) for rule in (*below, *scope.match(path))}
+
+
+def _obstacle(rule: rules.FileRule, policy: rules.Policy, looker: PathLooker) -> str:
+    for root in rules.FileScope([msgspec.structs.replace(rule, enabled=True)]).roots():
+        if (entry := policy.excluded_by(root)) is not None:
+            return f"the policy excludes {os.fsdecode(entry)}"
+        found = looker.trace(root).obstacle if root != b"/" else None
+        if found is not None:
+            return found.text
+    return ""

@@ -12,36 +12,47 @@ assert sys.platform != "win32"  # mypy's platform branch
 import contextlib
 import fcntl
 import functools
+import itertools
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from whatchanged import __version__, ipc
-from whatchanged.collectors.files import be_idle
+import msgspec
+
+from whatchanged import __version__, ipc, memory
+from whatchanged.collectors.files import Throttle, be_idle
 from whatchanged.collectors.services import SystemdCollector
 from whatchanged.collectors.software import SoftwareCollector
 from whatchanged.errors import OperationError, SettingsError, StateError, StorageFull
 from whatchanged.records.items import Kind
 from whatchanged.records.times import time_text
-from whatchanged.rules import Policy
+from whatchanged.rules import Policy, Variables
 from whatchanged.tracker.configuration import Configuration
+from whatchanged.tracker.contents import LargeContents
 from whatchanged.tracker.control import ControlServer
-from whatchanged.tracker.exports import EXPORTS
-from whatchanged.tracker.hint_work import ExportWriter, FileHints, WholeHints
+from whatchanged.tracker.coverage import FileCoverage
+from whatchanged.tracker.exports import EXPORT_SHARE, Exports
+from whatchanged.tracker.file_run import budget_of
+from whatchanged.tracker.hint_work import FileHints, WholeHints
 from whatchanged.tracker.hints import PendingHints
 from whatchanged.tracker.machine import machine_token, vm_uuid
 from whatchanged.tracker.plan import Plan
 from whatchanged.tracker.preview import preview
+from whatchanged.tracker.remote_mounts import RemoteMounts
 from whatchanged.tracker.reports import begin_epoch, report_plan, report_recovery, report_start, report_trouble
 from whatchanged.tracker.runner import Progress, Runner
 from whatchanged.tracker.scheduler import Worker
 from whatchanged.tracker.sender import Sender
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
+from whatchanged.tracker.unit_signals import UnitSignals
 from whatchanged.tracker.watching import Watching
-from whatchanged.watchers.hints import Hint
+from whatchanged.tracker.why import explain
+from whatchanged.watchers.hints import Coverage, Hint
+from whatchanged.watchers.systemd import SystemdBus
 from whatchanged.wire import agent
 
 __all__ = ["run"]
@@ -51,6 +62,8 @@ log = logging.getLogger(__name__)
 KINDS = {"files": Kind.FILES, "software": Kind.SOFTWARE, "daemons": Kind.DAEMONS, "services": Kind.DAEMONS}
 """Names of kinds as people write them."""
 _IDLE_SECONDS = 3600.0
+_RULES_TOLD = 1000
+"""Rules that `status` tells of."""
 
 
 def run(settings: TrackerSettings, stop: threading.Event) -> int:
@@ -58,6 +71,7 @@ def run(settings: TrackerSettings, stop: threading.Event) -> int:
 
     Raises SettingsError, StateError, StorageFull when it cannot begin.
     """
+    memory.use_one_arena()
     tracker = _Tracker(settings, stop)
     return tracker.run()
 
@@ -67,6 +81,7 @@ class _Tracker:
         self._settings = settings
         self._stop = stop
         self._died = False
+        self._idle = False
         os.makedirs(settings.data.tracker, mode=0o700, exist_ok=True)
         self._lock_folder(settings.data.tracker)
         self._policy = Policy.load(settings.policy)
@@ -80,11 +95,19 @@ class _Tracker:
                 "SourceSystem": "Linux",
             },
         )
-        endpoint = ipc.PathSocket(settings.pipe_socket)
+        endpoint = ipc.at(settings.pipe_socket)
         self._watching = Watching(settings, self._policy, self._state, stop, self._hint)
-        self._runner = Runner(self._state, settings, self._policy, stop, self._watching)
+        self._remote = RemoteMounts(settings, self._policy, self._state, stop)
+        self._remote.answered = self._poll_files
+        budget = budget_of(self._policy, settings, stop)
+        self._large = LargeContents(budget, stop, self._read)
+        self._runner = Runner(
+            self._state, settings, self._policy, stop, self._watching, self._remote, budget=budget, large=self._large
+        )
+        self._coverage = FileCoverage(self._state, budget)
         self._pending: dict[Kind, PendingHints] = {}
-        self._exports: dict[Kind, ExportWriter] = {}
+        throttle = Throttle(core_share=EXPORT_SHARE, stop=stop)
+        self._exports = Exports(self._state, settings.data.tracker_exports, throttle, stop)
         self._workers = {
             Kind.FILES: self._worker(Kind.FILES),
             Kind.SOFTWARE: self._worker(Kind.SOFTWARE),
@@ -99,6 +122,7 @@ class _Tracker:
             stop=stop,
             on_plan=self._adopt,
             on_request=self._request,
+            variables=self._variables,
         )
         commands = {"status": self._status, "scan": self._scan, "why": self._why}
         self._control = ControlServer(settings.data.tracker_control_socket, commands, stop)
@@ -107,12 +131,17 @@ class _Tracker:
         )
         self._daemons = SystemdCollector(os.fsencode(settings.root))  # one for good: it keeps unit files it has read
         self._unsettled: dict[Kind, int] = {}
+        listens = settings.watch and self._policy.watch and os.path.realpath(settings.root) == "/"
+        self._unit_signals = UnitSignals(
+            self._state, stop, lambda hint: self._hint(Kind.DAEMONS, [hint]), SystemdBus if listens else None
+        )
+
+    def _variables(self) -> Variables:
+        """Return what this machine sets for the paths of rules."""
+        return Variables.load(self._settings.root, dict(self._policy.variables))
 
     def _lock_folder(self, folder: str) -> None:
         """Refuse to work beside another tracker of the same data folder."""
-        if sys.platform == "win32":
-            return
-
         self._lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,7 +153,7 @@ class _Tracker:
     def run(self) -> int:
         """Start the threads and wait for the end."""
         log.info("tracker %s, data %s, epoch %s", __version__, self._settings.data.path, self._state.epoch)
-        be_idle()  # inherited by every thread that is started from here on
+        self._idle = be_idle()  # inherited by every thread that is started from here on
         report_start(self._state)
         self._configuration.load()
         threads = [
@@ -134,6 +163,10 @@ class _Tracker:
                 ("configuration", self._configuration.run),
                 ("control", self._control.run),
                 ("watching", self._watching.run),
+                ("systemd", self._unit_signals.run),
+                ("network mounts", self._remote.run),
+                ("contents", self._large.run),
+                ("exports", self._exports.run),
                 *((worker.kind.value, worker.work) for worker in self._workers.values()),
             )
         ]
@@ -143,12 +176,17 @@ class _Tracker:
         for worker in self._workers.values():
             worker.wake()
         self._watching.wake()
+        self._unit_signals.wake()
+        self._remote.wake()
+        self._large.wake()
+        self._exports.wake()
         with self._state.committed:
             self._state.committed.notify_all()
         for thread in threads:
             if thread.name != "configuration":  # it may wait for an answer; it owns nothing that needs closing
                 thread.join(20.0)
         self._state.close()
+        os.close(self._lock)
         log.info("tracker stopped")
         return 1 if self._died else 0
 
@@ -168,7 +206,6 @@ class _Tracker:
 
     def _worker(self, kind: Kind) -> Worker:
         self._pending[kind] = PendingHints(functools.partial(self._wake, kind))
-        self._exports[kind] = ExportWriter(self._state, kind, self._settings.data.tracker_exports)
         return Worker(
             kind,
             lambda job: self._look(kind, job),
@@ -181,7 +218,7 @@ class _Tracker:
         self._hinted_files = FileHints(
             self._pending[Kind.FILES],
             self._runner,
-            self._exports[Kind.FILES],
+            self._exports,
             lambda: self._configuration.plan,
             self._poll_files,
         )
@@ -200,6 +237,10 @@ class _Tracker:
     def _poll_files(self) -> None:
         self._workers[Kind.FILES].ask()
 
+    def _read(self, path: bytes) -> None:
+        """A large content was read: now its file is looked at."""
+        self._pending[Kind.FILES].add([Hint(path, time.monotonic())])
+
     def _hint(self, kind: Kind, hints: Sequence[Hint]) -> None:
         self._pending[kind].add(hints)
 
@@ -209,6 +250,7 @@ class _Tracker:
             "configuration %s: %s", plan.version or "(no rule)", ", ".join(sorted(plan.kinds())) or "nothing to do"
         )
         self._watching.adopt(plan)
+        self._unit_signals.want(wanted=Kind.DAEMONS in plan.kinds())
         for kind, worker in self._workers.items():
             # A kind that nobody asks for still has items to let go.
             worker.schedule(plan.looks(kind) or [("", _IDLE_SECONDS)], now=True)
@@ -220,10 +262,7 @@ class _Tracker:
         plan = self._configuration.plan
         if kind is not Kind.FILES:
             return self._look_whole(kind, "Poll")[0]
-        if self._runner.prune(plan, kind):
-            self._exports[kind].changed()
-        if kind not in plan.kinds():
-            self._exports[kind].write_if_stale()
+        if not self._wanted(plan, kind):
             return None
         found = next((j for j in plan.file_jobs if j.name == job), None)
         if found is None:
@@ -234,10 +273,7 @@ class _Tracker:
     def _look_whole(self, kind: Kind, detected_by: str) -> tuple[float | None, bool]:
         """Look at a kind as a whole; return seconds until it should look again early, and whether it found a change."""
         plan = self._configuration.plan
-        if self._runner.prune(plan, kind):
-            self._exports[kind].changed()
-        if kind not in plan.kinds():
-            self._exports[kind].write_if_stale()
+        if not self._wanted(plan, kind):
             return None, False
         collector = self._packages if kind is Kind.SOFTWARE else self._daemons
         run = self._runner.run_snapshot(plan, kind, collector, detected_by=detected_by)
@@ -247,14 +283,21 @@ class _Tracker:
         again = float(2 ** min(self._unsettled[kind] - 1, 12)) if run.unsettled else None
         return again, run.changes > 0
 
-    def _looked(self, kind: Kind, run: Progress) -> None:
-        if run.touched or not os.path.exists(self._export_path(kind)):
-            self._exports[kind].changed()
-        self._exports[kind].write_if_stale()
-        report_recovery(self._state, kind)
+    def _wanted(self, plan: Plan, kind: Kind) -> bool:
+        """Let go what left the rules; return whether anything of a kind is left to look at."""
+        wanted = kind in plan.kinds()
+        if (pruned := self._runner.prune(plan, kind)) or not wanted:
+            self._exports.looked(kind, changed=pruned)
+        return wanted
 
-    def _export_path(self, kind: Kind) -> str:
-        return os.path.join(self._settings.data.tracker_exports, EXPORTS[kind])
+    def _looked(self, kind: Kind, run: Progress) -> None:
+        if kind is Kind.FILES and run.finished_ns is not None:
+            self._coverage.count()
+            if (watched := self._watching.coverage) is not None:
+                self._coverage.report(self._configuration.plan, run.job, watched, expected=self._watching.enabled)
+        self._exports.looked(kind, changed=run.touched)
+        report_recovery(self._state, kind)
+        self._state.shrink()
 
     def _trouble(self, kind: Kind, error: OperationError) -> None:
         log.warning("%s: %s", kind.value, error)
@@ -277,7 +320,8 @@ class _Tracker:
                     worker.ask()
                 return {}
             case "preview":
-                return preview(asked.rule, self._settings, self._policy, self._stop)
+                root = os.fsencode(self._settings.root)
+                return preview(asked.rule, root, self._policy, self._variables(), self._stop, self._runner.budget)
             case other:
                 raise ValueError(f"this tracker knows no request {other!r}")
 
@@ -309,21 +353,8 @@ class _Tracker:
         path = os.fsencode(str(asked.get("path", "")))
         if not path.startswith(b"/"):
             raise SettingsError("the path must begin at the root", hint="give the full path")
-        plan = self._configuration.plan
-        scope = plan.file_scope()
-        known = self._state.known(Kind.FILES, path)
-        return {
-            "path": os.fsdecode(path),
-            "rules": [
-                {"RuleName": r.name, "ConfigurationId": r.configuration_id, "frequency": r.frequency}
-                for r in scope.match(path)
-            ],
-            "tracked": known is not None,
-            "item": known.item.columns() if known else None,
-            "explanation": scope.explain(path),
-            "excluded": self._policy.excluded(path),
-            "contentAllowed": self._policy.content_allowed(path),
-        }
+        root = os.fsencode(self._settings.root)
+        return explain(path, self._configuration.plan, self._policy, self._state, root, self._watching.coverage)
 
     def _runs(self) -> list[dict[str, Any]]:
         return [
@@ -361,10 +392,23 @@ class _Tracker:
                 "error": self._sender.error,
             },
             "runs": self._runs(),
+            "rehash": self._runner.rehash(plan),
+            "reading": self._large.status(),
+            "exports": {"pending": self._exports.pending(), "error": self._exports.error},
             "next": {kind.value: worker.due_in() for kind, worker in self._workers.items()},
             "items": {kind.value: self._state.inventory_count(kind) for kind in self._workers},
+            "coverage": self._rule_coverage(plan),
+            "budget": {**msgspec.structs.asdict(self._runner.budget.spent()), "idle_io": self._idle},
             "watch": {
                 **self._watching.status(),
+                "systemd": self._unit_signals.status(),
                 "pending": {kind.value: len(pending) for kind, pending in self._pending.items()},
             },
         }
+
+    def _rule_coverage(self, plan: Plan) -> dict[str, Any]:
+        runs = self._state.last_runs(Kind.FILES)
+        covered = self._coverage.rules(plan, self._watching.coverage or Coverage())
+        rows = [rule.columns(runs.get(rule.job)) for rule in itertools.islice(covered, _RULES_TOLD)]
+        counted = time_text(self._coverage.counted_ns) if self._coverage.counted_ns else ""
+        return {"rules": rows, "counted": counted, "more": max(len(plan.file_rules) - len(rows), 0)}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -18,11 +19,22 @@ from whatchanged.records.items import FileItem, Item, Kind, Value
 from whatchanged.records.keys import item_digest
 from whatchanged.records.streams import DataType
 from whatchanged.records.times import now_ns, time_text
-from whatchanged.tracker.differ import change_rows
+from whatchanged.tracker.differ import change_rows, rename_row
 from whatchanged.tracker.state import Known, State
 from whatchanged.tracker.transaction import Transaction
 
-__all__ = ["Observation", "Recorder", "Removal", "confirm", "request_resend", "resend", "resend_due"]
+__all__ = [
+    "Causes",
+    "Found",
+    "Observation",
+    "Recorder",
+    "Removal",
+    "Renaming",
+    "confirm",
+    "request_resend",
+    "resend",
+    "resend_due",
+]
 
 _BATCH_ITEMS = 2000
 _BATCH_SECONDS = 1.0
@@ -62,19 +74,54 @@ class Removal(msgspec.Struct, frozen=True):
     """Columns that say who removed it."""
 
 
+class Renaming(msgspec.Struct, frozen=True):
+    """A file that was known by another path."""
+
+    seen: Observation
+    previous: bytes
+    """The path before, at which there is nothing of it any more."""
+    transaction_id: str
+    """Shared by everything that was renamed with it."""
+
+
+Found = Observation | Removal | Renaming
+
+
+class Causes(Protocol):
+    """Says which changes have a cause in common with others."""
+
+    def weigh(self, seen: Sequence[Observation | Removal]) -> Mapping[bytes, Any]:
+        """Return key → tie of those that may share a cause with others. Outside of any transaction."""
+
+    def passing(self, what: Observation | Removal) -> bool:
+        """Whether it will be gone in a moment, so that it is no item. Of what was weighed last."""
+
+    def join(self, change: Transaction, key: bytes, tie: Any, previous_ns: int | None) -> str | None:
+        """Return the TransactionId of the cause, or None if it has none in common."""
+
+
 class Recorder:
     """Collects what one run found and commits it in batches."""
 
     def __init__(
-        self, state: State, kind: Kind, *, detected_by: str, previous_run_ns: int | None, inventory: bool
+        self,
+        state: State,
+        kind: Kind,
+        *,
+        detected_by: str,
+        previous_run_ns: int | None,
+        inventory: bool,
+        causes: Causes | None = None,
     ) -> None:
         """`previous_run_ns`: begin of the last completed run of the same job; changes lie after it."""
+        self._causes = causes
+        self._ties: Mapping[bytes, Any] = {}
         self._state = state
         self._kind = kind
         self._detected_by = detected_by
         self._previous_ns = previous_run_ns
         self._inventory = inventory
-        self._pending: list[Observation | Removal] = []
+        self._pending: list[Found] = []
         self._known: dict[bytes, Known] = {}
         """What is known of the items of the batch in hand; follows what the batch itself saves and forgets."""
         self._since = 0.0
@@ -83,8 +130,8 @@ class Recorder:
         self.left = 0
         self.touched = False
 
-    def add(self, what: Observation | Removal) -> None:
-        """Take an observation or removal; commits when a batch is full. Raises StorageFull, OutboxFull."""
+    def add(self, what: Found) -> None:
+        """Take what was found; commits when a batch is full. Raises StorageFull, OutboxFull."""
         if not self._pending:
             self._since = time.monotonic()
         self._pending.append(what)
@@ -95,11 +142,15 @@ class Recorder:
         """Commit what is pending."""
         if not self._pending:
             return
+        if self._causes is not None:
+            self._ties = self._causes.weigh([_as_seen(what) for what in self._pending])
+            self._pending = [kept for what in self._pending if (kept := self._kept(what, self._causes)) is not None]
         counts = (0, 0, 0)
         with self._state.transaction() as change:
-            self._known = self._state.known_among(self._kind, {_key_of(what) for what in self._pending})
+            keys = {key for what in self._pending for key in _keys_of(what)}
+            self._known = self._state.known_among(self._kind, keys)
             for what in self._pending:
-                step = self._observe(change, what) if isinstance(what, Observation) else self._remove(change, what)
+                step = self._record(change, what)
                 counts = (counts[0] + step[0], counts[1] + step[1], counts[2] + step[2])
         self._pending.clear()
         self._known.clear()
@@ -108,19 +159,58 @@ class Recorder:
         self.entered += counts[1]
         self.left += counts[2]
 
+    def _kept(self, what: Found, causes: Causes) -> Found | None:
+        """Return what is to be recorded of it: nothing of what will be gone in a moment, but that it left its path."""
+        if not causes.passing(_as_seen(what)):
+            return what
+        if not isinstance(what, Renaming):
+            return None
+        seen = what.seen
+        return Removal(self._kind, what.previous, configuration_id=seen.configuration_id, actor=seen.actor)
+
+    def _record(self, change: Transaction, what: Found) -> tuple[int, int, int]:
+        if isinstance(what, Observation):
+            return self._observe(change, what)
+        if isinstance(what, Removal):
+            return self._remove(change, what)
+        before = self._known.get(what.previous)
+        if before is not None and what.seen.item.key() not in self._known:
+            return self._rename(change, what, before)
+        # Another look came in between: then they are two items.
+        seen = self._observe(change, what.seen)
+        gone = self._remove(change, Removal(self._kind, what.previous, configuration_id=what.seen.configuration_id))
+        return seen[0] + gone[0], seen[1], 0
+
+    def _rename(self, change: Transaction, what: Renaming, before: Known) -> tuple[int, int, int]:
+        now = now_ns()
+        seen = what.seen
+        rows = [{**rename_row(before.item, seen.item), **seen.actor}]
+        key, rules, ids = seen.item.key(), seen.rules, seen.configuration_id
+        self._put_changes(change, key, rows, now, rules, ids, self._previous_ns, what.transaction_id)
+        if self._inventory:
+            change.put(DataType.CONFIG_DATA_V2, _tombstone(self._kind, before, now, left_rules=False), now)
+        change.forget(self._kind, what.previous)
+        del self._known[what.previous]
+        self._put_item(change, seen, None, now)
+        return 1, 0, 0
+
     def _observe(self, change: Transaction, seen: Observation) -> tuple[int, int, int]:
         now = now_ns()
-        key = seen.item.key()
-        known = self._known.get(key)
-        columns = seen.item.columns()
-        row = _inventory_row(self._kind, columns, now, seen.rules, seen.configuration_id)
-        digest = item_digest(row)
+        known = self._known.get(seen.item.key())
         entering = known is None and seen.entering
         quiet = entering or (known is not None and _is_other_view(known, seen))
         rows = [] if quiet else change_rows(known.item if known else None, seen.item)
         previous = None if seen.entering else self._previous_ns
-        rows = [{**row, **seen.actor} for row in rows]
-        self._put_changes(change, rows, now, seen.rules, seen.configuration_id, previous)
+        # A service runs or does not for reasons that are in no file: whoever changed its files is not named for it.
+        rows = [row if row.get("SvcChangeType") == "State" else {**row, **seen.actor} for row in rows]
+        self._put_changes(change, seen.item.key(), rows, now, seen.rules, seen.configuration_id, previous)
+        self._put_item(change, seen, known, now)
+        return len(rows), int(entering), 0
+
+    def _put_item(self, change: Transaction, seen: Observation, known: Known | None, now: int) -> None:
+        """Remember an item, and put it into the inventory if it is another than before."""
+        row = _inventory_row(self._kind, seen.item.columns(), now, seen.rules, seen.configuration_id)
+        digest = item_digest(row)
         if self._inventory and (known is None or known.digest != digest or known.rules != seen.rules):
             change.put(DataType.CONFIG_DATA_V2, row, now)
         if known is None or (known.signature, known.rules, known.digest, known.item) != (
@@ -130,8 +220,7 @@ class Recorder:
             seen.item,
         ):
             change.save(seen.item, signature=seen.signature, digest=digest, rules=seen.rules)
-            self._known[key] = Known(seen.item, seen.signature, digest, seen.rules)
-        return len(rows), int(entering), 0
+            self._known[seen.item.key()] = Known(seen.item, seen.signature, digest, seen.rules)
 
     def _remove(self, change: Transaction, gone: Removal) -> tuple[int, int, int]:
         known = self._known.pop(gone.key, None)
@@ -139,7 +228,7 @@ class Recorder:
             return 0, 0, 0
         now = now_ns()
         rows = [] if gone.left_rules else [{**row, **gone.actor} for row in change_rows(known.item, None)]
-        self._put_changes(change, rows, now, known.rules, gone.configuration_id, self._previous_ns)
+        self._put_changes(change, gone.key, rows, now, known.rules, gone.configuration_id, self._previous_ns)
         if self._inventory:
             change.put(DataType.CONFIG_DATA_V2, _tombstone(self._kind, known, now, gone.left_rules), now)
         change.forget(self._kind, gone.key)
@@ -148,13 +237,15 @@ class Recorder:
     def _put_changes(
         self,
         change: Transaction,
+        key: bytes,
         rows: list[dict[str, Value]],
         now: int,
         rules: str,
         configuration_id: str,
         previous_ns: int | None,
+        transaction_id: str = "",
     ) -> None:
-        transaction_id = str(uuid.uuid4()) if rows else ""
+        transaction_id = self._transaction_id(change, key, previous_ns, transaction_id) if rows else ""
         for row in rows:
             row["TimeGenerated"] = time_text(now)
             row["TransactionId"] = transaction_id
@@ -163,9 +254,14 @@ class Recorder:
             if configuration_id:
                 row["ConfigurationId"] = configuration_id
             if previous_ns is not None:
-                row["PreviousSeen"] = time_text(previous_ns)
+                row["PreviousSeen"] = time_text(min(previous_ns, now))  # the clock may have been set back
                 row["LastSnapshotAge"] = max(now - previous_ns, 0) // 10**9
             change.put(DataType.CONFIG_CHANGE_V2, row, now)
+
+    def _transaction_id(self, change: Transaction, key: bytes, previous_ns: int | None, otherwise: str) -> str:
+        tie = self._ties.get(key)
+        shared = self._causes.join(change, key, tie, previous_ns) if self._causes is not None and tie else None
+        return shared or otherwise or str(uuid.uuid4())
 
 
 def _is_other_view(known: Known, seen: Observation) -> bool:
@@ -177,8 +273,14 @@ def _is_other_view(known: Known, seen: Observation) -> bool:
     return (before.link_target, before.link_mode) == link and followed(known.signature) != followed(seen.signature)
 
 
-def _key_of(what: Observation | Removal) -> bytes:
-    return what.item.key() if isinstance(what, Observation) else what.key
+def _as_seen(what: Found) -> Observation | Removal:
+    return what.seen if isinstance(what, Renaming) else what
+
+
+def _keys_of(what: Found) -> tuple[bytes, ...]:
+    if isinstance(what, Observation):
+        return (what.item.key(),)
+    return (what.key,) if isinstance(what, Removal) else (what.seen.item.key(), what.previous)
 
 
 def confirm(state: State, kind: Kind, *, time_ns: int, not_confirmed: tuple[bytes, ...]) -> None:

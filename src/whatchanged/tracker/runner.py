@@ -14,23 +14,40 @@ import os
 import threading
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
 from whatchanged.collectors import Failure, Outcome, RunStatus, Skipped, Snapshot
+from whatchanged.collectors.files import Throttle
 from whatchanged.logs import printable
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.items import DaemonItem, FileItem, Kind, SoftwareItem
-from whatchanged.records.times import now_ns
+from whatchanged.records.times import now_ns, time_text
 from whatchanged.rules import FileRule, Policy
-from whatchanged.tracker.file_run import Between, FileMatch, FileRun, RehashSlice, closed_folders
+from whatchanged.tracker.contents import LargeContents
+from whatchanged.tracker.file_run import Between, FileMatch, FileRun, RehashSlice, budget_of, closed_folders
 from whatchanged.tracker.hinted import Attribution, HintedLook
 from whatchanged.tracker.hints import Batch
+from whatchanged.tracker.observer import configuration_ids, rule_names
+from whatchanged.tracker.origins import Origins, source_of
+from whatchanged.tracker.package_ties import PackageRows, PackageTies, end_operations
 from whatchanged.tracker.plan import FileJob, Plan
-from whatchanged.tracker.recorder import Observation, Recorder, Removal, confirm, request_resend, resend, resend_due
+from whatchanged.tracker.recorder import (
+    Causes,
+    Observation,
+    Recorder,
+    Removal,
+    confirm,
+    request_resend,
+    resend,
+    resend_due,
+)
+from whatchanged.tracker.remote_mounts import RemoteMounts
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import Known, State
+from whatchanged.tracker.visits import Visited
 
 __all__ = ["Progress", "Runner", "SnapshotCollector"]
 
@@ -52,8 +69,14 @@ class _Nobody:
     def inquiry(self) -> None:
         return None
 
-    def take(self, path: bytes) -> None:
+    def take(self, path: bytes, looked_ns: int) -> None:
         return None
+
+    def visited(self, kind: Kind) -> Visited:
+        return Visited()
+
+    def settle(self, kind: Kind, before_ns: int, held: frozenset[bytes] = frozenset()) -> None:
+        """Nobody came."""
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -85,9 +108,21 @@ class Runner:
         policy: Policy,
         stop: threading.Event,
         attribution: Attribution | None = None,
+        remote: RemoteMounts | None = None,
+        *,
+        budget: Throttle | None = None,
+        large: LargeContents | None = None,
     ) -> None:
-        """`attribution` says who touched a file of late; without it nobody is named."""
+        """`remote`: the network mounts. `attribution` says who touched a file of late; without it nobody is named.
+
+        `budget` is of all looks together. `large` reads large contents aside; without it all is read on the way.
+        """
+        self._large = large
         self._attribution = attribution or _Nobody()
+        self._ties = PackageTies(
+            state, os.fsencode(settings.root), os.path.join(os.fsencode(settings.data.tracker_scratch), b"files")
+        )
+        self._remote = remote or RemoteMounts(settings, policy, state, stop)
         self._state = state
         self._settings = settings
         self._policy = policy
@@ -95,9 +130,13 @@ class Runner:
         self._started: set[tuple[Kind, str]] = set()
         self._begun: dict[Kind, dict[bytes, float]] = {}
         """Since when an item is in the middle of an operation, by the monotonic clock."""
+        self._walked: dict[str, int] = {}
+        """When the last walk of a job of files began that was completed (monotonic clock, ns)."""
         self.settle_seconds = 60.0
         """How long to wait for its end."""
         self.progress: dict[str, Progress] = {}
+        self.budget = budget or budget_of(policy, settings, stop)
+        """One for every look at files, whatever led to it."""
 
     # Files
 
@@ -111,20 +150,55 @@ class Runner:
         run = self._begin(Kind.FILES, job.name)
         self._open_inventory(plan, Kind.FILES)
         previous = self._state.last_run(Kind.FILES, job.name)
-        recorder = self._recorder(plan, Kind.FILES, job.name, previous)
-        files = FileRun(self._state, self._settings, self._policy, plan, job, recorder, run, self._stop, between)
+        recorder = self._recorder(plan, Kind.FILES, job.name, previous, causes=self._file_causes(plan))
+        files = FileRun(
+            self._state,
+            self._settings,
+            self._policy,
+            plan,
+            job,
+            recorder,
+            run,
+            self._stop,
+            between,
+            self.budget,
+            self._remote,
+            self._large,
+        )
+        began_ns = time.monotonic_ns()
         outcome = files.run()
         recorder.flush()
         run.changes, run.touched = recorder.changes, recorder.touched
+        if Kind.SOFTWARE in plan.kinds():
+            self._ties.prime()
         if outcome.status is RunStatus.STOPPED:
             run.status = outcome.status.value
             return run
+        if outcome.status is not RunStatus.FAILED:
+            self._walked[job.name] = began_ns
+            oldest_ns = min((self._walked.get(j.name, 0) for j in plan.file_jobs), default=0)
+            self._attribution.settle(Kind.FILES, oldest_ns)
         scopes = frozenset(rule.identity() for rule in job.rules)
-        self._complete(plan, Kind.FILES, job.name, run, outcome, scopes)
-        RehashSlice.advance(self._state, job)
+        self._complete(plan, Kind.FILES, job.name, run, outcome, scopes, blind=files.awaited)
+        self._state.index_inodes()
+        RehashSlice(self._state, job, self._settings.rehash_seconds).advance()
         self._report_rules(job, files.matched)
         self._report_entries(Kind.FILES, recorder)
         return run
+
+    def rehash(self, plan: Plan) -> list[dict[str, str | int | float | None]]:
+        """Return how the reading of every content goes, job by job, for `status`."""
+        slices = [(job, RehashSlice(self._state, job, self._settings.rehash_seconds)) for job in plan.file_jobs]
+        return [
+            {
+                "job": job.name,
+                "seconds": max(self._settings.rehash_seconds, job.frequency),
+                "slice": part.number,
+                "slices": part.count,
+                "done": None if part.done_ns is None else time_text(part.done_ns),
+            }
+            for job, part in slices
+        ]
 
     def run_hints(self, plan: Plan, batch: Batch) -> HintedLook:
         """Look at what hints ask for. Raises StorageFull, OutboxFull."""
@@ -137,8 +211,19 @@ class Runner:
             detected_by="Watch",
             previous_run_ns=min((runs[job.name] for job in plan.file_jobs if job.name in runs), default=None),
             inventory=plan.inventory,
+            causes=self._file_causes(plan),
         )
-        look_ = HintedLook(self._state, self._settings, self._policy, plan, recorder, self._stop, self._attribution)
+        look_ = HintedLook(
+            self._state,
+            self._settings,
+            self._policy,
+            plan,
+            recorder,
+            self._stop,
+            self._attribution,
+            self.budget,
+            self._large,
+        )
         look_.run(batch)
         recorder.flush()
         run.seen, run.looked, run.changes, run.touched = (
@@ -169,14 +254,18 @@ class Runner:
         run = self._begin(kind, "")
         self._open_inventory(plan, kind)
         previous = self._state.last_run(kind, "")
-        recorder = self._recorder(plan, kind, "", previous, detected_by)
+        began_ns, looked_ns = now_ns(), time.monotonic_ns()
         snapshot = collector.run()
+        ended_ns = now_ns()
         if snapshot.outcome.status is RunStatus.STOPPED:  # the machine itself is starting or stopping
             run.status, run.unsettled = RunStatus.STOPPED.value, True
             return run
+        causes = PackageRows(ended_ns) if kind is Kind.SOFTWARE else None
+        recorder = self._recorder(plan, kind, "", previous, detected_by, causes)
         baselines = self._state.baselines(kind)
         hidden = frozenset(self._state.blind(kind))
         unsettled = self._unsettled(kind, snapshot)
+        origins = Origins(self._attribution, kind, snapshot, partial(self._state.known_among, kind))
         seen: set[bytes] = set()
         for item in snapshot.items:
             key = item.key()
@@ -190,6 +279,7 @@ class Runner:
                         configuration_id=schedule.configuration_id,
                         entering=_part(kind, key, snapshot) not in baselines
                         or not hidden.isdisjoint((key, _EVERYTHING)),
+                        actor=origins.of(key),
                     )
                 )
         run.seen = run.looked = len(seen)
@@ -203,16 +293,25 @@ class Runner:
                 unseen |= gone | {_EVERYTHING}
             else:
                 for key in sorted(gone):
-                    recorder.add(Removal(kind, key, configuration_id=schedule.configuration_id))
+                    recorder.add(Removal(kind, key, configuration_id=schedule.configuration_id, actor=origins.of(key)))
         recorder.flush()
         run.changes = recorder.changes
         run.touched, run.unsettled = recorder.touched, snapshot.soon or bool(unsettled)
+        if complete and kind is Kind.SOFTWARE:
+            end_operations(self._state, snapshot, began_ns, ended_ns)
         if complete:
             self._complete(plan, kind, "", run, snapshot.outcome, snapshot.scopes, blind=unseen)
+            self._settle(kind, looked_ns, unsettled, snapshot.kept)
         else:
             self._report_outcome(kind, "", run, snapshot.outcome)
         self._report_entries(kind, recorder)
         return run
+
+    def _settle(self, kind: Kind, began_ns: int, unsettled: Iterable[bytes], kept: Iterable[bytes]) -> None:
+        """Let go of who came before a look, unless something that he did may not be told before the next one."""
+        held = {source_of(key) for key in (*unsettled, *kept)}
+        if kind is Kind.SOFTWARE or not held:
+            self._attribution.settle(kind, began_ns, frozenset(held))
 
     def _unsettled(self, kind: Kind, snapshot: Snapshot[SoftwareItem] | Snapshot[DaemonItem]) -> frozenset[bytes]:
         """Return the keys of which nothing is taken over now: what is in the middle of an operation will soon end it.
@@ -270,13 +369,13 @@ class Runner:
                 rules = match.rules(known.item)
                 if not rules or match.beyond(known.item):
                     recorder.add(Removal(Kind.FILES, key, left_rules=True))
-                elif match.names(rules) != known.rules:
+                elif rule_names(rules) != known.rules:
                     recorder.add(
                         Observation(
                             item=known.item,
                             signature=known.signature,
-                            rules=match.names(rules),
-                            configuration_id=match.configuration_ids(rules),
+                            rules=rule_names(rules),
+                            configuration_id=configuration_ids(rules),
                             entering=True,
                         )
                     )
@@ -304,7 +403,18 @@ class Runner:
         self.progress[f"{kind.value}:{job}"] = run
         return run
 
-    def _recorder(self, plan: Plan, kind: Kind, job: str, previous: int | None, detected_by: str = "Poll") -> Recorder:
+    def _file_causes(self, plan: Plan) -> Causes | None:
+        return self._ties if Kind.SOFTWARE in plan.kinds() else None
+
+    def _recorder(
+        self,
+        plan: Plan,
+        kind: Kind,
+        job: str,
+        previous: int | None,
+        detected_by: str = "Poll",
+        causes: Causes | None = None,
+    ) -> Recorder:
         # A job that a new rule brings to a running tracker found nothing that happened while it was off.
         startup = (kind, job) not in self._started and (previous is not None or not self._has_started(kind))
         return Recorder(
@@ -313,10 +423,11 @@ class Runner:
             detected_by="Startup" if startup else detected_by,
             previous_run_ns=previous,
             inventory=plan.inventory,
+            causes=causes,
         )
 
     def _has_started(self, kind: Kind) -> bool:
-        return any(started is kind for started, _ in self._started)
+        return any(started is kind for started, _ in tuple(self._started))
 
     def _open_inventory(self, plan: Plan, kind: Kind) -> None:
         if not plan.inventory:
@@ -334,7 +445,7 @@ class Runner:
         with FileMatch(plan, self._policy, os.fsencode(self._settings.root), self._stop) as match:
 
             def configuration_of(known: Known) -> str:
-                return match.configuration_ids(match.rules(known.item)) if isinstance(known.item, FileItem) else ""
+                return configuration_ids(match.rules(known.item)) if isinstance(known.item, FileItem) else ""
 
             resend(self._state, kind, configuration_of)
 

@@ -133,11 +133,13 @@ class Worker:
 
     def _next(self) -> str | None:
         with self._changed:
+            if self._stop.is_set():  # looked at under the lock: `wake` cannot come between this and the wait
+                return None
             due = dict(self._due)
             if self._hinted is not None and (at := self._hinted.due_at()) is not None:
                 due[_HINTS] = at
             if not due:
-                self._changed.wait(1.0)
+                self._changed.wait()
                 return None
             job = min(due, key=lambda name: due[name])
             wait = due[job] - time.monotonic()

@@ -33,7 +33,9 @@ _LONGEST_PAUSE = 30.0
 class Sender:
     """Owns the data connection to the forwarder."""
 
-    def __init__(self, state: State, endpoint: ipc.PathSocket, *, forwarder_uid: int, stop: threading.Event) -> None:
+    def __init__(
+        self, state: State, endpoint: ipc.Endpoint, *, forwarder_uid: ipc.AccountId, stop: threading.Event
+    ) -> None:
         self._state = state
         self._endpoint = endpoint
         self._forwarder_uid = forwarder_uid
@@ -46,8 +48,9 @@ class Sender:
 
     def run(self) -> None:
         """Send until stopped."""
-        pause = 0.0
+        pause, busy = 0.0, False
         while not self._stop.is_set():
+            seen = self._state.outbox_grew
             try:
                 sent = self._round()
                 pause = 0.0
@@ -61,9 +64,16 @@ class Sender:
                 self._stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
                 continue
             if not sent:
-                with self._state.committed:
-                    self._state.committed.wait(1.0)
+                if busy:
+                    self._state.shrink()  # the last of what a large look asks for
+                self._wait(seen)
+            busy = sent
         self._disconnect()
+
+    def _wait(self, seen: int) -> None:
+        """Wait until the outbox grows once more than `seen`, or the tracker stops."""
+        with self._state.committed:
+            self._state.committed.wait_for(lambda: self._state.outbox_grew != seen or self._stop.is_set())
 
     def _round(self) -> bool:
         """Send one chunk of every stream that has one; return whether there was any."""
@@ -101,11 +111,11 @@ class Sender:
             self._channel = None
 
 
-def check_forwarder(channel: ipc.Channel, uid: int) -> None:
+def check_forwarder(channel: ipc.Channel, account: ipc.AccountId) -> None:
     """Raise PeerError, and close the channel, if someone else than the forwarder listens."""
-    if channel.peer.uid != uid:
+    if channel.peer.account != account:
         channel.close()
         raise PeerError(
-            f"the pipe is served by account {channel.peer.uid}, not by the forwarder's account {uid}",
-            hint="someone else may have taken the socket: look who listens on it",
+            f"the pipe is served by account {channel.peer.account}, not by the forwarder's account {account}",
+            hint="someone else may have taken its place: look who listens there",
         )

@@ -24,22 +24,26 @@ from typing import Any
 import msgspec
 
 from whatchanged.collectors.files.mounts import Barrier, Mount, barriers, parse_mountinfo
+from whatchanged.collectors.files.system import mount_id
 from whatchanged.errors import OperationError, WatchError
 from whatchanged.logs import printable
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.items import Kind
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.rules import FileScope, Policy
+from whatchanged.tracker import audit_news
 from whatchanged.tracker.actors import Actors, Inquiry, Touch
 from whatchanged.tracker.bounds import BoundedScope
 from whatchanged.tracker.places import place_scope
 from whatchanged.tracker.plan import Plan
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
+from whatchanged.tracker.visits import Visited
 from whatchanged.watchers.fanotify import FanotifyWatcher
 from whatchanged.watchers.hints import Area, Coverage, Executed, Hint, Reach, Scope, View, Watcher, views
 from whatchanged.watchers.inotify import InotifyWatcher
 from whatchanged.watchers.mounts import MountTable
+from whatchanged.watchers.processes.audit import Audit
 from whatchanged.watchers.processes.observer import ProcessObserver
 
 __all__ = ["Watching"]
@@ -54,6 +58,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _LOST_SECONDS = 60.0
 """Lost events are told at most this often."""
 _AREAS_TOLD = 10
+_ASK_SECONDS = 5.0
 _CATCH_UP_SECONDS = 1.0
 
 Deliver = Callable[[Kind, Sequence[Hint]], None]
@@ -71,19 +76,24 @@ class Watching:
         self._state = state
         self._stop = stop
         self.deliver = deliver
-        self._enabled = settings.watch and policy.watch
+        self.enabled = settings.watch and policy.watch
+        """Whether anything is watched at all."""
         self._plan = Plan()
         self._adopted = threading.Event()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._coverage = Coverage()
+        self._covered = not self.enabled
         self._error = ""
         self._hints = 0
         self._lost = 0
         self._lost_told = float("-inf")
         self._read_condition = threading.Condition()
         self._read_until = time.monotonic()
-        self._observer = ProcessObserver()
-        self._actors = Actors(self._observer, self._root, command_lines=policy.command_lines)
+        self._observer = ProcessObserver(audit=Audit(self.wake) if policy.audit else None)
+        self._audit_news = audit_news.AuditNews(self._report)
+        self._actors = Actors(
+            self._observer, partial(self.caught_up, _CATCH_UP_SECONDS), command_lines=policy.command_lines
+        )
 
     # Who
 
@@ -91,9 +101,17 @@ class Watching:
         """Wait until all that happened so far is known; return a way to ask who did it, None if nobody can say."""
         return self._actors.inquiry() if self.caught_up(_CATCH_UP_SECONDS) else None
 
-    def take(self, path: bytes) -> Touch | None:
-        """Return who touched `path` since it was taken last."""
-        return self._actors.take(path)
+    def take(self, path: bytes, looked_ns: int) -> Touch | None:
+        """Return who touched `path`, and forget what was over when the look at it began, at `looked_ns`."""
+        return self._actors.take(path, looked_ns)
+
+    def visited(self, kind: Kind) -> Visited:
+        """Return who touched the files of a kind since a look at it was settled."""
+        return self._actors.visited(kind)
+
+    def settle(self, kind: Kind, before_ns: int, held: frozenset[bytes] = frozenset()) -> None:
+        """Forget who came to a kind before a look that began at `before_ns`, but for `held` subjects."""
+        self._actors.settle(kind, before_ns, held)
 
     # What
 
@@ -110,7 +128,7 @@ class Watching:
 
     def run(self) -> None:
         """Watch until stopped."""
-        if not self._enabled:
+        if not self.enabled:
             self._report_off()
             self._stop.wait()
             return
@@ -139,6 +157,11 @@ class Watching:
                 self.wake()
             return self._read_condition.wait_for(lambda: self._read_until >= now, timeout)
 
+    @property
+    def coverage(self) -> Coverage | None:
+        """What is watched and what is polled; None while watching has yet to begin."""
+        return self._coverage if self._covered else None
+
     def status(self) -> Mapping[str, Any]:
         """Return what is watched and what is polled, for `status`."""
         areas = [
@@ -150,7 +173,8 @@ class Watching:
             }
             for area in self._coverage.areas
         ]
-        state = "Off" if not self._enabled else "Failed" if self._error else "Watching"
+        who = self._observer.health()
+        state = "Off" if not self.enabled else "Failed" if self._error else "Watching"
         return {
             "state": state,
             "error": self._error,
@@ -159,7 +183,8 @@ class Watching:
             "limits": list(self._coverage.limits),
             "hints": self._hints,
             "lost": self._lost,
-            "who": msgspec.structs.asdict(self._observer.health()),
+            "who": {name: said for name, said in msgspec.structs.asdict(who).items() if name != "audit"},
+            "audit": audit_news.told(who.audit),
         }
 
     # For the session
@@ -179,17 +204,35 @@ class Watching:
             return
         with self._read_condition:
             since = self._read_until
-        files = parts.get(Kind.FILES)
-        self._actors.note([e for e in events if isinstance(e, Executed) or (files and _concerns(files, e))], since)
+        concerned = [
+            (e, () if isinstance(e, Executed) else [kind for kind, scope in parts.items() if _concerns(scope, e)])
+            for e in events
+        ]
+        self._actors.note(concerned, since)
         hints = [event for event in events if not isinstance(event, Executed)]
         self._hints += len(hints)
         lost = [hint for hint in hints if hint.reach is Reach.ALL]
         if lost:
             self._report_lost(len(lost))
-        for kind, scope in parts.items():
-            wanted = [hint for hint in hints if _concerns(scope, hint)]
+        for kind in parts:
+            wanted = [hint for hint, kinds in concerned if not isinstance(hint, Executed) and kind in kinds]
             if wanted:
                 self.deliver(kind, wanted)
+
+    def ask_who(self) -> bool:
+        """Ask who touched package databases and unit files some time ago; whether to do so again soon."""
+        self._audit_news.tell(self._observer.health().audit)
+        return self._actors.tell()
+
+    def look_at_everything(self, kinds: Iterable[Kind], *, blind: bool = False) -> None:
+        """Let kinds be looked at whole: what happened to them until now may not have been told.
+
+        `blind`: nor will be what happens until this is called again without.
+        """
+        self._actors.lose(blind=blind)
+        everything = [Hint(b"/", time.monotonic(), Reach.ALL)]
+        for kind in kinds:
+            self.deliver(kind, everything)
 
     def read_until(self, moment: float) -> None:
         """Note that everything before `moment` was read and handed out."""
@@ -200,10 +243,13 @@ class Watching:
     def covered(self, coverage: Coverage) -> None:
         """Note what is watched now, and say so."""
         self._coverage = coverage
+        self._covered = True
         self._error = ""
         if not self._plan.kinds():
             return
         polled = coverage.polled
+        unseen = [Hint(area.path, 0.0, Reach.TREE) for area in polled]
+        self._actors.watched([k for k, s in self.parts().items() if not any(_concerns(s, hint) for hint in unseen)])
         said = [f"{os.fsdecode(a.path)}: {a.reason}" for a in polled[:_AREAS_TOLD]]
         if len(polled) > _AREAS_TOLD:
             said.append(f"and {len(polled) - _AREAS_TOLD} more")
@@ -230,10 +276,9 @@ class Watching:
         self._error = str(error)
         now = now_ns()
         self._coverage = Coverage(tuple(Area(a.path, "poll", now, self._error) for a in self._coverage.areas))
+        self._covered = True
         self._report(HealthStatus.ERROR, HealthReason.WATCH_LOST, self._error, "watch")
-        everything = [Hint(b"/", time.monotonic(), Reach.ALL)]
-        for kind in self.parts():
-            self.deliver(kind, everything)
+        self.look_at_everything(self.parts(), blind=True)
 
     def _report_lost(self, count: int) -> None:
         self._lost += count
@@ -255,6 +300,7 @@ class Watching:
 
     def _report_off(self) -> None:
         reason = f"by the policy {self._policy.source}" if not self._policy.watch else "by a setting"
+        self._coverage = Coverage((Area(b"/", "poll", now_ns(), f"watching is switched off {reason}"),))
         self._report(
             HealthStatus.OK, HealthReason.WATCHING, f"watching is switched off {reason}: only polls look", "watch"
         )
@@ -298,11 +344,6 @@ class Watching:
         self._adopted.clear()
         return new
 
-    @property
-    def network(self) -> bool:
-        """Whether rules may look into network file systems."""
-        return self._policy.network_file_systems
-
 
 def _concerns(scope: Scope, hint: Hint) -> bool:
     if hint.reach is Reach.ALL:
@@ -337,6 +378,9 @@ class _Session:
         self._parts: dict[Kind, Scope] = {}
         self._union = _Union(())
         self._views: list[View] = []
+        self._seen: set[tuple[bytes, bytes, bytes, int | None]] = set()
+        self._remote: frozenset[bytes] = frozenset()
+        """Network file systems that rules ask for."""
 
     def __enter__(self) -> _Session:
         try:
@@ -379,7 +423,8 @@ class _Session:
         self._owner.take_plan()
         self._subscribe("watching began")
         while not self._owner.stop.is_set():
-            happened = {fd for fd, _ in self._poll.poll(_LONGEST_WAIT * 1000)}
+            wait = _ASK_SECONDS if self._owner.ask_who() else _LONGEST_WAIT
+            happened = {fd for fd, _ in self._poll.poll(wait * 1000)}
             if self._owner.stop.is_set():
                 return
             if self._owner.take_plan():
@@ -387,6 +432,8 @@ class _Session:
             if self._mounts.fileno() in happened:
                 self._remount()
             self._owner.stop.wait(_BATCH_SECONDS)
+            if any(fd == self._mounts.fileno() for fd, _ in self._poll.poll(0)):
+                self._remount()  # before a new folder is looked into that may be the mount point
             self._read()
 
     def _read(self) -> None:
@@ -403,21 +450,22 @@ class _Session:
         self._views, barred = self._see()
         self._divide(barred)
         log.info("%s: %d file systems and folders are watched", why, self._owner.status()["watches"])
-        everything = [Hint(b"/", time.monotonic(), Reach.ALL)]
-        for kind in self._parts:
-            self._owner.deliver(kind, everything)
+        self._owner.look_at_everything(self._parts)
 
     def _see(self) -> tuple[list[View], list[Area]]:
         """Return the views that can be watched, and areas that only a poll can look at."""
         mounts = list(parse_mountinfo(self._mounts.read()))
         barred: dict[bytes, tuple[Mount, Barrier]] = barriers(iter(mounts), b"/")
         found = views(mounts, barred, self._owner.root, self._union)
+        # Another file system may have been mounted where one was a moment ago: by the same names.
+        self._seen = {(view.point, view.shown, view.mounted, mount_id(view.point)) for view in found}
         remote = [point for point, (_, barrier) in barred.items() if barrier is Barrier.NETWORK]
-        areas: list[Area] = []
-        if self._owner.network:
-            shown = views([m for m in mounts if m.point in remote], (), self._owner.root, self._union)
-            areas = [Area(v.shown, "poll", now_ns(), "a network file system: others change it unseen") for v in shown]
-        return found, areas
+        shown = views([m for m in mounts if m.point in remote], (), self._owner.root, self._union)
+        files = self._parts.get(Kind.FILES)
+        entered = [view.shown for view in shown if isinstance(files, BoundedScope) and files.network(view.shown)]
+        self._remote = frozenset(entered)
+        reason = "a network file system: others change it unseen"
+        return found, [Area(path, "poll", now_ns(), reason) for path in entered]
 
     def _divide(self, polled: Sequence[Area]) -> None:
         """Give every view to the first watcher that can watch it."""
@@ -437,13 +485,28 @@ class _Session:
     def _remount(self) -> None:
         """A mount came or went: watch what is there now, and look at what is below it."""
         self._owner.stop.wait(_MOUNT_SECONDS)  # they come in flocks
-        before = {(view.point, view.mounted, view.shown) for view in self._views}
-        self._views, barred = self._see()
-        after = {(view.point, view.mounted, view.shown) for view in self._views}
-        moved = before ^ after
-        if not moved:
+        before = self._views, self._seen, self._remote
+        self._views, areas = self._see()
+        if (self._views, self._seen, self._remote) == before:
             return
-        self._divide(barred)
-        log.info("mounts changed: %s", ", ".join(sorted(os.fsdecode(point) for point, _, _ in moved)))
+        self._divide(areas)
+        views_, seen, remote = before
+        moved = sorted({shown for _, shown, *_ in seen ^ self._seen} | _moved(views_, self._views))
+        log.info("mounts changed: %s", ", ".join(map(os.fsdecode, moved)))
         now = time.monotonic()
-        self._owner.hand_out(self._parts, [Hint(shown, now, Reach.TREE) for _, _, shown in moved])
+        self._owner.hand_out(self._parts, [Hint(shown, now, Reach.TREE) for shown in moved])
+        if self._remote - remote and Kind.FILES in self._parts:  # only a poll looks into it
+            self._owner.deliver(Kind.FILES, [Hint(b"/", now, Reach.ALL)])
+
+
+def _moved(before: Sequence[View], after: Sequence[View]) -> set[bytes]:
+    """Return the paths at which something else is seen than before."""
+    old, new = ({(view.point, view.mounted, view.shown): view for view in views_} for views_ in (before, after))
+    moved = {shown for _, _, shown in old.keys() ^ new.keys()}
+    for key in old.keys() & new.keys():
+        for hole in old[key].holes ^ new[key].holes:
+            inner = new[key].inside(hole)
+            shown = None if inner is None else new[key].show(inner)
+            if shown is not None:
+                moved.add(shown)
+    return moved

@@ -177,14 +177,14 @@ def views(mounts: Sequence[MountPoint], barred: Collection[bytes], root: bytes, 
     """Return the views in which `scope`, whose paths begin at `root`, can have something. Pure.
 
     `mounts` are all mounts in the order of the table (of several at one point the last is visible), `barred` the
-    points among them that must not be entered.
+    points among them that must not be entered, nor passed on the way to what is mounted below.
     """
     visible = {mount.point: mount for mount in mounts}
     points = frozenset(visible)
     holder = max((p for p in visible if root == p or root.startswith(below(p))), key=len, default=None)
     found: list[View] = []
     for point, mount in visible.items():
-        if point in barred:
+        if _is_behind(point, barred):
             continue
         if point == holder:
             inner, shown = _rebased(root, point, mount.root) or b"/", b"/"
@@ -196,6 +196,13 @@ def views(mounts: Sequence[MountPoint], barred: Collection[bytes], root: bytes, 
             holes = frozenset(p for p in points if p != point and p.startswith(below(point)))
             found.append(View(point, mount.root, inner, shown, holes))
     return found
+
+
+def _is_behind(point: bytes, barred: Collection[bytes]) -> bool:
+    """Whether `point` is one of `barred`, or lies below one."""
+    while point and point not in barred:
+        point = point.rpartition(b"/")[0]
+    return bool(point)
 
 
 def _rebased(path: bytes, old: bytes, new: bytes) -> bytes | None:

@@ -71,7 +71,7 @@ class RpmBuilder:
         description: str = "text",
         file: str = "",
     ) -> Path:
-        """Return the package. `file`: path of a file it holds."""
+        """Return the package. `file`: paths of files it holds, with its version in them."""
         key = f"{name}-{version}-{release}"
         if key not in self._built:
             self._built[key] = self._build(key, name, version, release, extra, description, file)
@@ -82,15 +82,15 @@ class RpmBuilder:
     ) -> Path:
         top = self._folder / key
         top.mkdir()
-        target = f'"%{{buildroot}}{file}"'
+        targets = [f'"%{{buildroot}}{path}"' for path in file.split()]
         text = SPEC.format(
             name=name,
             version=version,
             release=release,
             extra="\n".join(extra),
             description=description,
-            install=f"mkdir -p $(dirname {target}); echo content > {target}" if file else "",
-            files=file,
+            install="\n".join(f"mkdir -p $(dirname {path}); echo {version} > {path}" for path in targets),
+            files="\n".join(file.split()),
         )
         (top / "x.spec").write_text(text)
         said("rpmbuild", "-bb", "--quiet", "--define", f"_topdir {top}", top / "x.spec")

@@ -301,9 +301,9 @@ def test_an_unmodified_fluent_logger(permitted: bool, tmp_path: Path, pipes: Cal
     uid = os.geteuid()
     store = pipes(ipc.PathSocket(socket_path), tracker_uid=uid + 1, foreign_uids=(uid,) if permitted else ())
     sender = FluentSender("app", host=f"unix://{socket_path}", timeout=10)
-    generation = store.wait(-1, 0)
+    generation = store.wait(-1, threading.Event())
     assert sender.emit("log", {"message": "hello", "_Stream": "CONFIG_CHANGE_BLOB_V2"})
-    store.wait(generation, 10)
+    store.wait(generation, threading.Event(), 10)
     sender.close()
     assert store.streams == (f"Custom-{uid}-app-log" if permitted else "TRACKING_HEALTH",)
 
@@ -318,7 +318,7 @@ def answers(channel: ipc.Channel) -> bool:
 
 def test_others_cannot_take_the_trackers_place(pipes: Callable[..., Store]) -> None:
     def endpoint(uid: int) -> ipc.MemoryPipe:
-        return ipc.MemoryPipe(f"uid-{uid}", Peer(uid, uid, 1))
+        return ipc.MemoryPipe(f"uid-{uid}", Peer(uid, 1))
 
     others = range(1001, 1006)
     pipes(*map(endpoint, (5, *others)), tracker_uid=5)
@@ -335,7 +335,7 @@ def test_others_cannot_take_the_trackers_place(pipes: Callable[..., Store]) -> N
 
 
 def test_who_may_send_no_records_is_not_read_at_length(pipes: Callable[..., Store]) -> None:
-    endpoint = ipc.MemoryPipe("stranger", Peer(1001, 1001, 1))
+    endpoint = ipc.MemoryPipe("stranger", Peer(1001, 1))
     store = pipes(endpoint, tracker_uid=5)
     with ipc.connect(endpoint) as channel:
         with pytest.raises(PeerError):  # it hangs up long before the message is complete
@@ -347,7 +347,7 @@ def test_who_may_send_no_records_is_not_read_at_length(pipes: Callable[..., Stor
 def test_a_chunk_of_others_that_is_sent_again_is_acknowledged_and_not_stored_again(
     pipes: Callable[..., Store],
 ) -> None:
-    endpoint = ipc.MemoryPipe("sender", Peer(1001, 1001, 1))
+    endpoint = ipc.MemoryPipe("sender", Peer(1001, 1))
     store = pipes(endpoint, tracker_uid=5, foreign_uids=(1001,))
     message = msgpack.packb(["app", [[1, {"n": i}] for i in range(3)], {"chunk": "YWJj"}])
     with ipc.connect(endpoint) as channel:

@@ -6,7 +6,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ import pytest
 
 from whatchanged import ipc
 from whatchanged.forwarder import heartbeat, identity, process
+from whatchanged.forwarder.client import ServerClient
+from whatchanged.forwarder.health import Health
 from whatchanged.forwarder.settings import ForwarderSettings
+from whatchanged.forwarder.store import Store
+from whatchanged.forwarder.upload import Uploader
 from whatchanged.records.carrier import chunk_id
 from whatchanged.records.streams import DataType
 from whatchanged.settings import DataFolder
@@ -227,3 +232,33 @@ def test_wrong_bytes_hurt_only_their_own_connection(running: DataFolder, machine
         chunk = send(good, 1, [{"FileSystemPath": "/etc/z"}])
         assert forward.decode_ack(good.receive(1000, 10)) == chunk
     machines.await_row(FileSystemPath="/etc/z")
+
+
+def test_a_foreign_record_that_is_refused_takes_few_others_with_it(tmp_path: Path, machines: Machines) -> None:
+    """A program that sends nonsense only must not make a request of every record: the tracker's wait meanwhile."""
+    data, stream = DataFolder(str(tmp_path)), "Custom-1001-app"
+    identity.enroll(machines.url, "wce1.i.s.-", data, facts=heartbeat.machine_facts())
+    settings = ForwarderSettings(data=data, tracker_uid=os.geteuid())
+    store = Store(settings.tables, 10**9)
+    client = ServerClient(settings, identity.IdentityKeeper(data), uuid.uuid4())
+    uploader = Uploader(store, client, Health(store, "m"))
+
+    def make(number: int) -> Callable[[str, int], bytes]:
+        fields: dict[str, Any] = {"Name": str(number), **({"bad": True} if number == 150 else {})}
+        return lambda epoch, sequence: forward.pack_record(
+            {**fields, "_Stream": stream, "_Epoch": epoch, "_Sequence": sequence}
+        )
+
+    try:
+        store.append_own(stream, *map(make, range(1, 257)))
+        while uploader.cycle():
+            pass
+    finally:
+        client.close()
+        store.close()
+    names = [int(row["Name"]) for row in machines.rows if row.get("_Stream") == stream and "Name" in row]
+    assert names == [*range(1, 129), *range(193, 257)]
+    [eviction] = [row for row in machines.rows if row.get("_Record") == "Eviction"]
+    assert [eviction[name] for name in ("_Stream", "First", "Last", "Count")] == [stream, 129, 192, 64]
+    [told] = [row for row in machines.rows if row.get("Reason") == "Refused" and "Detail" in row]
+    assert (told["Stream"], told["LostRecords"]) == (stream, 64)

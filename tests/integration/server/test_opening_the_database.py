@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,15 @@ with storage.open_storage(folder + "/old") as opened:
 """
 
 
+_SCRATCH = """
+import os, sys
+from whatchanged.server.storage import open_storage
+with open_storage(sys.argv[1]):
+    assert os.environ["TMPDIR"] == "/nowhere"
+    print(sorted(os.listdir(os.path.dirname(sys.argv[1]))))
+"""
+
+
 def test_every_migration_may_run_twice(storage: Storage) -> None:
     """A kill between a step and the note that it is done runs it anew at the next start."""
     for step in MIGRATIONS:
@@ -63,3 +73,12 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> N
     command = [sys.executable, "-c", _OLDER, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.returncode) == ("[{'n': 1, 'extra': ''}]\n", 0), done.stderr
+
+
+def test_the_engine_needs_nobody_elses_folder_for_temporary_files(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _SCRATCH, str(tmp_path / "telemetry")]
+    environment = {**os.environ, "TMPDIR": "/nowhere"}
+    (tmp_path / "telemetry.tmp/of-a-killed-engine").mkdir(parents=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert (done.stdout, done.returncode) == ("['telemetry', 'telemetry.tmp']\n", 0), done.stderr
+    assert not list((tmp_path / "telemetry.tmp").iterdir())

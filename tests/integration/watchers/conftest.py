@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.watchers.tracking import Tracking
 from whatchanged.collectors.files.mounts import barriers, parse_mountinfo
 from whatchanged.errors import WatchError
 from whatchanged.rules import FileRule, FileScope, FileType
@@ -29,6 +30,13 @@ def views_of(scope: FileScope, root: bytes = b"/") -> list[View]:
     mounts = list(parse_mountinfo(Path("/proc/self/mountinfo").read_bytes()))
     barred = barriers(iter(mounts), b"/").keys()
     return views(mounts, barred, root, scope)
+
+
+@pytest.fixture
+def tracking(tmp_path: Path) -> Iterator[Tracking]:
+    made = Tracking(tmp_path)
+    yield made
+    made.end()
 
 
 class Bench:

@@ -15,16 +15,16 @@ import pytest
 
 from integration.watchers.conftest import Bench
 from whatchanged.watchers.hints import Reach
-from whatchanged.watchers.inotify import InotifyWatcher
+from whatchanged.watchers.inotify import InotifyWatcher, watcher
 
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    watcher = InotifyWatcher(stop=threading.Event(), most=8)
-    yield Bench(tmp_path, watcher)
-    watcher.close()
+    made = InotifyWatcher(stop=threading.Event(), most=8)
+    yield Bench(tmp_path, made)
+    made.close()
 
 
 def test_beyond_the_limit_of_watches_folders_are_polled_and_named(bench: Bench) -> None:
@@ -64,3 +64,25 @@ def test_a_folder_replaced_while_the_queue_was_full_is_watched(bench: Bench) -> 
     bench.read()
     (bench.inside / "d" / "f").write_text("x")
     assert bench.paths() == {"/in/d/f"}
+
+
+def test_what_waits_behind_an_overflow_does_not_undo_what_was_seen_after_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bench.inside / "d0" / "deep").mkdir(parents=True)
+    bench.start()
+
+    def turn(rounds: int) -> None:
+        for number in range(rounds * 3):
+            (bench.inside / f"d{number % 3}").rename(bench.inside / f"d{(number + 1) % 3}")
+
+    rounds = int(QUEUE.read_text()) // 6 + 100  # more than there is room for: a rename is two events
+    turn(rounds)
+    with monkeypatch.context() as context:
+        context.setattr(watcher, "_READS", 1)
+        bench.watcher.read()  # makes room behind the overflow
+    turn(rounds)
+    (bench.inside / "d0").rename(bench.inside / "d1")  # nobody is told of it any more
+    assert Reach.ALL in {hint.reach for hint in bench.hints()}
+    (bench.inside / "d1" / "deep" / "f").write_text("x")
+    assert bench.paths() == {"/in/d1/deep/f"}

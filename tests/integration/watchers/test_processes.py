@@ -9,6 +9,7 @@ import sys
 
 assert sys.platform != "win32"
 
+import contextlib
 import os
 import shutil
 import signal
@@ -22,7 +23,7 @@ import pytest
 
 from whatchanged.errors import OperationError
 from whatchanged.watchers.processes.actor import Actor
-from whatchanged.watchers.processes.connector import Connector
+from whatchanged.watchers.processes.connector import Connector, Exited
 from whatchanged.watchers.processes.observer import ProcessObserver
 
 ROUNDS = 300
@@ -196,6 +197,24 @@ def test_a_process_in_a_container_is_known_by_its_pid_on_the_host(observer: Proc
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
+def test_the_root_of_a_container_with_mapped_users_is_the_account_that_it_is_to_the_machine(
+    observer: ProcessObserver,
+) -> None:
+    inside = ["unshare", "--user", "--map-root-user", "sh", "-c", "id -u; exec sleep 60"]
+    outside = ["setpriv", "--reuid", "2345", "--clear-groups"]
+    with subprocess.Popen([*outside, *inside], stdout=subprocess.PIPE) as container:
+        assert container.stdout is not None
+        assert container.stdout.readline() == b"0\n"
+        deadline = time.monotonic() + 30
+        actor = None
+        while (actor is None or actor.name != "sleep") and time.monotonic() < deadline:
+            actor = observer.who(container.pid, time.monotonic_ns())
+        container.kill()
+        assert actor is not None
+        assert (actor.name, actor.account) == ("sleep", 2345)
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
 def test_in_a_container_of_its_own_the_observer_says_that_it_gets_no_events() -> None:
     program = (
         "import time\nfrom whatchanged.watchers.processes.observer import ProcessObserver\n"
@@ -204,8 +223,13 @@ def test_in_a_container_of_its_own_the_observer_says_that_it_gets_no_events() ->
         "  print(observer.health().events, actor.pid, actor.account, sep='|')"
     )
     inside = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", program]
-    said = subprocess.check_output(inside, text=True).strip()
-    assert said == "no process events: the kernel does not answer|1|0"
+    with ProcessObserver(), subprocess.Popen(inside, stdout=subprocess.PIPE, text=True) as container:
+        while container.poll() is None:
+            Connector().close()  # the acknowledgement of somebody outside is not meant for it
+        assert container.stdout is not None
+        said = container.stdout.read().strip()
+    assert said.startswith("no process events: they bear process ids of the initial namespace")
+    assert said.endswith("|1|0")
 
 
 def test_lost_events_are_said_and_healed() -> None:
@@ -283,3 +307,41 @@ def test_somebody_elses_subscription_is_no_loss() -> None:
         done.wait()
         assert observer.who(done.pid, time.monotonic_ns(), began) is not None
         assert observer.health().losses == 0
+
+
+def test_what_happens_while_subscribing_is_no_loss() -> None:
+    class Slow(Connector):
+        """Whose machine does not stand still between the socket and the subscription."""
+
+        def _send(self, operation: int) -> None:
+            subprocess.run(["/bin/true"], check=True)
+            super()._send(operation)
+
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})  # of the numbers of one processor the acknowledgement has one, too
+    try:
+        with contextlib.closing(Connector()), contextlib.closing(Slow()) as connector:
+            done = subprocess.Popen(["/bin/true"])
+            done.wait()
+            occurrences = list(iter(connector.receive, None))
+    finally:
+        os.sched_setaffinity(0, processors)
+    assert done.pid in [o.event.pid for o in occurrences if isinstance(o.event, Exited)]
+
+
+def test_a_queue_that_overflows_while_subscribing_is_emptied_and_asked_again() -> None:
+    class Flooded(Connector):
+        """Whose queue is full before the first request."""
+
+        def __init__(self) -> None:
+            self.requests = 0
+            super().__init__(queue_bytes=4096)
+
+        def _send(self, operation: int) -> None:
+            self.requests += 1
+            for _ in range(20 if self.requests == 1 else 0):
+                subprocess.run(["/bin/true"], check=True)
+            super()._send(operation)
+
+    with contextlib.closing(Connector()), contextlib.closing(Flooded()) as connector:
+        assert connector.requests >= 2

@@ -59,3 +59,17 @@ def test_a_software_change_shows_its_versions() -> None:
     }
     (shown,) = for_people([row])
     assert (shown["Item"], shown["Change"]) == ("nginx", "1.22 → 1.24")
+
+
+def test_a_rename_shows_both_paths() -> None:
+    row = {
+        "ConfigChangeType": "Files",
+        "ChangeCategory": "Modified",
+        "FileSystemPath": "/etc/b",
+        "PreviousFileSystemPath": "/etc/a",
+        "FieldsChanged": "FileSystemPath,Size",
+        "PreviousSize": 1,
+        "Size": 2,
+    }
+    (shown,) = for_people([row])
+    assert (shown["Item"], shown["Change"]) == ("/etc/a → /etc/b", "renamed, Size: 1 → 2")

@@ -13,11 +13,14 @@ from whatchanged.cli.units import UNITS, render
 from whatchanged.errors import SettingsError
 
 
-def _settings(unit: str) -> dict[str, str]:
-    text = render(unit, python="/opt/whatchanged/bin/python", data="/var/lib/whatchanged", account="whatchanged")
+def _settings(unit: str, *, audit: bool = False) -> dict[str, str]:
+    text = render(
+        unit, python="/opt/whatchanged/bin/python", data="/var/lib/whatchanged", account="whatchanged", audit=audit
+    )
     assert "@PYTHON@" not in text
     assert "@DATA@" not in text
     assert "@ACCOUNT@" not in text
+    assert "@AUDIT@" not in text
     lines = [line for line in text.splitlines() if "=" in line and not line.startswith("#")]
     return {line.partition("=")[0]: line.partition("=")[2] for line in lines}
 
@@ -34,6 +37,12 @@ def test_the_tracker_may_open_no_ip_socket() -> None:
     assert settings["ReadWritePaths"] == "/var/lib/whatchanged/tracker"
     assert "PrivateNetwork" not in settings, "it would cut off the kernel's process events"
     assert "PrivateTmp" not in settings, "the tracker must see the machine as it is"
+
+
+def test_the_tracker_has_the_rights_to_audit_where_the_policy_asks_for_it() -> None:
+    without = _settings("whatchanged-tracker.service")["CapabilityBoundingSet"]
+    rights = _settings("whatchanged-tracker.service", audit=True)["CapabilityBoundingSet"]
+    assert rights == f"{without} CAP_AUDIT_READ CAP_AUDIT_CONTROL"
 
 
 @pytest.mark.parametrize("unit", ["whatchanged-forwarder.service", "whatchanged-server.service"])

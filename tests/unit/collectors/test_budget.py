@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,47 @@ def test_more_bytes_than_the_rate_allows_have_to_wait_and_longer_under_pressure(
     assert spent(25.0, 3_000_000) == pytest.approx(2.0, abs=0.1)
     # A quarter of the rate: a quarter of a second's worth may be spent at once, the rest waits.
     assert spent(75.0, 3_000_000) == spent(100.0, 3_000_000) == pytest.approx(11.0, abs=0.4)
+
+
+def work(seconds: float) -> None:
+    """Use the processor in this thread."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def in_a_thread(target: Callable[[], None]) -> None:
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join()
+
+
+def test_only_the_work_of_threads_that_spend_counts() -> None:
+    waited = Waited()
+    budget = Throttle(core_share=0.001, stop=waited)
+    in_a_thread(lambda: work(0.3))  # watching a busy machine
+    in_a_thread(lambda: budget.spend(0))
+    assert waited.seconds < 100  # the beginning of the thread itself, but not the 0.3 s
+
+    def look() -> None:
+        work(0.2)
+        budget.spend(0)
+
+    in_a_thread(look)  # a thread of a pool, that was not there before
+    assert waited.seconds > 100
+    spent = budget.spent()
+    assert spent.used_share > 0
+    assert spent.waited_total == spent.waited == pytest.approx(waited.seconds)
+    assert (spent.core_share, spent.bytes_per_second) == (0.001, None)
+
+
+def test_what_was_used_is_told_as_a_rate_and_what_there_is_under_pressure() -> None:
+    budget = Throttle(bytes_per_second=1_000_000, pressure=lambda: 50.0, stop=Waited())
+    budget.spend(100_000)
+    spent = budget.spent()
+    assert spent.part == pytest.approx(1.0 - 0.5 * 0.75)
+    assert spent.pressure == 50.0
+    assert 0 < spent.used_bytes_per_second <= 100_000
 
 
 def test_pressure_is_what_the_kernel_says(tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whatchanged.collectors import RunStatus, Snapshot
+from whatchanged.collectors.outcome import Tally
 from whatchanged.collectors.software import SoftwareCollector
 from whatchanged.collectors.software.dpkg import Dpkg, packages
+from whatchanged.collectors.software.package_system import Root
 from whatchanged.records.items import SoftwareItem
 
 
@@ -154,3 +156,18 @@ def test_hold_multi_arch_and_reinstallation(tmp_path: Path) -> None:
 @given(st.binary(max_size=400))
 def test_any_bytes_are_survived(raw: bytes) -> None:
     list(packages(raw + b"\nPackage: x\nStatus: install ok installed\n" + raw, state="installed"))
+
+
+class Emptied(Root):
+    """A root whose journal loses a part between its listing and its reading, each time."""
+
+    def entries(self, folder: bytes) -> list[bytes]:
+        return [*super().entries(folder), b"0001"] if folder.endswith(b"/updates") else super().entries(folder)
+
+
+def test_a_journal_that_is_merged_away_again_and_again_removes_nothing(tmp_path: Path) -> None:
+    """As while dpkg on a busy machine empties it."""
+    database(tmp_path, paragraph("a", "installed"))
+    with Emptied(os.fsencode(tmp_path), Tally()) as root:
+        found = Dpkg().look(root, frozenset())
+    assert (found.items, found.busy, found.moving) == ((), True, True)

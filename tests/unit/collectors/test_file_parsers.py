@@ -33,7 +33,10 @@ def test_barriers_of_the_machine_and_of_an_image() -> None:
         b"/home/me/far": Barrier.NETWORK,
     }
     assert list(barriers(parse_mountinfo(MOUNTS), b"/mnt/image")) == [b"/proc"]
-    assert b"/srv/a b" not in barriers(parse_mountinfo(MOUNTS), b"/", network=True)
+    chosen = barriers(parse_mountinfo(MOUNTS), b"/", network={b"/home/me/far", b"/proc"})
+    assert b"/srv/a b" in chosen
+    assert b"/home/me/far" not in chosen
+    assert b"/proc" in chosen
 
 
 @given(st.binary(max_size=300))

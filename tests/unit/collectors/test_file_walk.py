@@ -186,8 +186,27 @@ def test_file_that_changes_while_read_is_read_again_next_time(machine: Any, fixe
     path = machine.path("/etc/log")
     write(path, b"x" * 3_000_000)
 
-    class Appends:
+    class Writes:
         """A budget that writes to the file whenever it was read: there is always a change during the read."""
+
+        def spend(self, count: int) -> None:
+            if count:
+                with open(path, "r+b") as file:
+                    file.write(b"more")
+
+    found = machine.collect(fixed_scope(b"/etc"), budget=Writes())
+    assert [failure.reason for look in machine.looks for failure in look.failures] == ["changed while it was read"]
+    assert found[b"/etc/log"].item.sha256
+    assert set(machine.collect(fixed_scope(b"/etc"))) == {b"/etc/log"}
+    assert machine.outcome.status is RunStatus.OK
+
+
+def test_file_that_grows_while_read_is_read_once(machine: Any, fixed_scope: Any) -> None:
+    path = machine.path("/etc/log")
+    write(path, b"x" * 3_000_000)
+
+    class Appends:
+        """A budget that appends to the file whenever it was read."""
 
         def spend(self, count: int) -> None:
             if count:
@@ -195,10 +214,39 @@ def test_file_that_changes_while_read_is_read_again_next_time(machine: Any, fixe
                     file.write(b"more")
 
     found = machine.collect(fixed_scope(b"/etc"), budget=Appends())
-    assert [failure.reason for look in machine.looks for failure in look.failures] == ["changed while it was read"]
-    assert found[b"/etc/log"].item.sha256
-    assert set(machine.collect(fixed_scope(b"/etc"))) == {b"/etc/log"}
-    assert machine.outcome.status is RunStatus.OK
+    assert (machine.outcome.failures_total, machine.outcome.bytes_read) == (0, 3_000_000)
+    looked = found[b"/etc/log"]
+    assert (looked.item.size, looked.item.sha256) == (3_000_000, hashlib.sha256(b"x" * 3_000_000).digest())
+    again = machine.collect(fixed_scope(b"/etc"))[b"/etc/log"].item
+    assert again.sha256 == hashlib.sha256(Path(os.fsdecode(path)).read_bytes()).digest()
+
+
+def test_holes_are_hashed_without_being_read(machine: Any, fixed_scope: Any) -> None:
+    path = machine.path("/etc/sparse")
+    write(path, b"begin")
+    size = 300 * 1024 * 1024
+    with open(path, "r+b") as file:
+        file.truncate(size)
+        for place in (100_000_001, size - 3):
+            file.seek(place)
+            file.write(b"end")
+    found = machine.collect(fixed_scope(b"/etc"))
+    with open(path, "rb") as file:
+        assert found[b"/etc/sparse"].item.sha256 == hashlib.file_digest(file, "sha256").digest()
+    assert machine.outcome.bytes_read < 1024 * 1024
+
+
+def test_file_beyond_the_limit_is_told_without_its_content(machine: Any, fixed_scope: Any) -> None:
+    path = machine.path("/etc/huge")
+    write(path, b"x" * 100)
+    known = machine.collect(fixed_scope(b"/etc"), content_limit=200)
+    assert known[b"/etc/huge"].item.sha256
+    with open(path, "r+b") as file:
+        file.truncate(10**12)
+    found = machine.collect(fixed_scope(b"/etc"), content_limit=200)
+    assert (found[b"/etc/huge"].item.size, found[b"/etc/huge"].item.sha256) == (10**12, b"")
+    assert "larger than the limit" in machine.outcome.failures[0].reason
+    assert machine.collect(fixed_scope(b"/etc"), content_limit=200) == {}
 
 
 def test_vanishing_file_is_no_failure(machine: Any, fixed_scope: Any) -> None:

@@ -21,7 +21,7 @@ from whatchanged.collectors.software.package_facts import PackageDatabaseError
 from whatchanged.collectors.software.page_reader import BytesReader, Reader
 from whatchanged.collectors.software.rpm import rpm_item
 from whatchanged.collectors.software.rpm_bdb import bdb_values
-from whatchanged.collectors.software.rpm_header import read_header
+from whatchanged.collectors.software.rpm_header import read_files, read_header
 from whatchanged.collectors.software.rpm_ndb import ndb_blobs
 from whatchanged.collectors.software.sqlite_wal import committed
 
@@ -108,8 +108,9 @@ def test_headers_that_are_none(blob: bytes) -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_header_or_an_error(blob: bytes) -> None:
-    with contextlib.suppress(PackageDatabaseError):
-        read_header(blob)
+    for read in (read_header, read_files):
+        with contextlib.suppress(PackageDatabaseError):
+            read(blob)
 
 
 @given(st.data())
@@ -119,8 +120,11 @@ def test_a_damaged_header_is_a_header_or_an_error(data: st.DataObject) -> None:
     )
     for _ in range(data.draw(st.integers(1, 4))):
         blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(blob[: data.draw(st.integers(0, len(blob)))])
+    with contextlib.suppress(PackageDatabaseError):
+        assert {len(digest) for _, digest in read_files(cut)} <= {0, 32}
     try:
-        header = read_header(bytes(blob[: data.draw(st.integers(0, len(blob)))]))
+        header = read_header(cut)
     except PackageDatabaseError:
         return
     assert header.name

@@ -5,10 +5,12 @@ import sys
 assert sys.platform != "win32"
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from whatchanged.collectors.services import SystemdCollector
 from whatchanged.collectors.services.systemd import MachineState, machine_state, parse_show
 from whatchanged.collectors.services.unit_file import parse_unit
 from whatchanged.records.items import DaemonItem
+from whatchanged.tracker.differ import change_rows
 
 LIB = "usr/lib/systemd/system"
 ETC = "etc/systemd/system"
@@ -216,3 +219,82 @@ def test_a_service_that_waits_for_its_job_is_pending() -> None:
 def test_any_unit_text_is_survived(texts: list[bytes]) -> None:
     parse_unit([*texts, b"[Install\nWantedBy=x\n[Install]\nAlias=y \\\n z\n"])
     list(parse_show(b"\n".join(texts)))
+
+
+TIMER = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n"
+
+
+def triggers(root: Path) -> dict[str, str | None]:
+    found = SystemdCollector(os.fsencode(root)).run()
+    return {item.name: item.triggered_by for item in found.items if item.triggered_by != ""}
+
+
+def test_timers_sockets_and_paths_are_facts_of_what_they_start(tmp_path: Path) -> None:
+    for name in ("clean", "talk", "each@", "other", "t@"):
+        unit(tmp_path, f"{LIB}/{name}.service")
+    unit(tmp_path, f"{LIB}/clean.timer", TIMER.replace("[Install]", "RandomizedDelaySec=1h\nOnBootSec=5m\n[Install]"))
+    link(tmp_path, f"{ETC}/timers.target.wants/clean.timer", f"/{LIB}/clean.timer")
+    unit(tmp_path, f"{LIB}/clean.path", "[Path]\nPathExists=/var/x\n")
+    unit(tmp_path, f"{LIB}/talk.socket", "[Socket]\nListenStream=/run/talk\nListenDatagram=514\n")
+    unit(tmp_path, f"{LIB}/each.socket", "[Socket]\nListenStream=23\nAccept=yes\n")
+    unit(tmp_path, f"{LIB}/odd.timer", "[Timer]\nOnUnitActiveSec=1d\nUnit=other.service\n")
+    unit(tmp_path, f"{LIB}/t@.timer", TIMER)
+    unit(tmp_path, f"{LIB}/lone.timer", TIMER)
+    unit(tmp_path, "run/systemd/transient/run-1.timer", TIMER + "[Timer]\nUnit=other.service\n")
+    assert triggers(tmp_path) == {
+        "clean.service": "clean.path (static; PathExists=/var/x), "
+        "clean.timer (enabled; OnCalendar=daily; OnBootSec=5m; RandomizedDelaySec=1h)",
+        "talk.service": "talk.socket (static; ListenStream=/run/talk; ListenDatagram=514)",
+        "each@.service": "each.socket (static; ListenStream=23)",
+        "other.service": "odd.timer (static; OnUnitActiveSec=1d)",
+        "t@.service": "t@.timer (disabled; OnCalendar=daily)",
+    }
+
+
+def test_a_schedule_edited_by_a_drop_in_and_a_masked_timer_are_seen(tmp_path: Path) -> None:
+    unit(tmp_path, f"{LIB}/clean.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n")
+    unit(tmp_path, f"{LIB}/clean.timer", TIMER)
+    collector = SystemdCollector(os.fsencode(tmp_path))
+
+    def now() -> str | None:
+        return next(item.triggered_by for item in collector.run().items)
+
+    assert now() == "clean.timer (disabled; OnCalendar=daily)"
+    unit(tmp_path, f"{ETC}/clean.timer.d/a.conf", "[Timer]\nOnCalendar=\nOnCalendar=weekly\n")
+    assert now() == "clean.timer (disabled; OnCalendar=weekly)"
+    link(tmp_path, f"{ETC}/timers.target.wants/clean.timer", f"/{LIB}/clean.timer")
+    assert now() == "clean.timer (enabled; OnCalendar=weekly)"
+    link(tmp_path, f"{ETC}/clean.timer", "/dev/null")
+    assert now() == "clean.timer (masked)"
+
+
+@pytest.mark.skipif(shutil.which("systemctl") is None, reason="no systemctl here")
+def test_the_enablement_of_this_machines_timers_and_sockets_is_systemctls() -> None:
+    command = ["systemctl", "--root=/", "list-unit-files", "--type=timer,socket,path", "--no-legend", "--no-pager"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    states = {line.split()[0]: line.split()[1] for line in said.splitlines()}
+    told = re.findall(
+        r"(\S+\.(?:timer|socket|path)) \(([a-z-]+)", " ".join(v or "" for v in triggers(Path("/")).values())
+    )
+    assert len(told) > 3
+    assert {name: states[name] for name, _ in told} == dict(told)
+
+
+def test_a_timer_that_cannot_be_read_says_nothing_of_its_service(closed_image: Path) -> None:
+    unit(closed_image, f"{LIB}/on.timer", TIMER)
+    (closed_image / LIB / "on.timer").chmod(0)
+    with without_rights():
+        found = SystemdCollector(os.fsencode(closed_image)).run()
+    assert {item.name: item.triggered_by for item in found.items}["on.service"] is None
+    assert found.unsettled == frozenset()
+
+
+def test_a_version_that_knew_no_triggers_leaves_no_change_behind() -> None:
+    before = DaemonItem(name="a.service")
+    after = msgspec.structs.replace(before, triggered_by="a.timer (enabled; OnCalendar=daily)")
+    assert change_rows(before, after) == []
+    later = msgspec.structs.replace(before, triggered_by="a.timer (disabled; OnCalendar=daily)")
+    (row,) = change_rows(after, later)
+    assert (row["SvcChangeType"], row["FieldsChanged"]) == ("TriggeredBy", "SvcTriggeredBy")
+    assert (row["SvcPreviousTriggeredBy"], row["SvcTriggeredBy"]) == (after.triggered_by, later.triggered_by)
+    assert (row["Previous"], row["Current"]) == (after.triggered_by, later.triggered_by)

@@ -1,8 +1,10 @@
 """The local store: duplicates, overlap, quota, refusal, and a kill in the middle of writing."""
 
+import queue
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +79,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     folder = str(tmp_path / "Tables")
     program = f"""
 import sys
+import threading
 from whatchanged.errors import OperationError
 from whatchanged.forwarder.store import Store
 store = Store({folder!r}, 10**9)
@@ -176,3 +179,28 @@ def test_a_store_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
     store.append_own(STREAM, lambda epoch, sequence: b"x", chunk="c")
     assert store.depth()[STREAM][0] == 21
     store.close()
+
+
+def test_who_waits_for_rows_is_woken_by_them_and_by_the_end(store: Store) -> None:
+    stop = threading.Event()
+    before = store.wait(-1, stop)
+    woken: queue.Queue[int] = queue.Queue()
+
+    def wait() -> None:
+        woken.put(store.wait(before, stop))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    store.append(STREAM, EPOCH, 1, [b"one"])
+    assert woken.get(timeout=30) == before + 1
+    waiting.join()
+
+    before += 1
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    stop.set()
+    store.wake()
+    assert woken.get(timeout=30) == before
+    waiting.join()
+    store.shrink()
+    assert store.depth()[STREAM][0] == 1

@@ -12,11 +12,12 @@ import pytest
 from whatchanged import ipc
 from whatchanged.errors import PeerError
 
-if sys.platform == "win32":
-    pytest.skip("Unix sockets", allow_module_level=True)
+ENDPOINTS = (
+    ["named pipe", "memory"] if sys.platform == "win32" else ["path", "long path", "abstract", "padded", "memory"]
+)
 
 
-@pytest.fixture(params=["path", "long path", "abstract", "padded", "memory"])
+@pytest.fixture(params=ENDPOINTS)
 def endpoint(request: pytest.FixtureRequest, tmp_path: Path) -> ipc.Endpoint:
     name = f"whatchanged-test-{uuid.uuid4()}"
     if request.param == "path":
@@ -27,6 +28,8 @@ def endpoint(request: pytest.FixtureRequest, tmp_path: Path) -> ipc.Endpoint:
         return ipc.PathSocket(str(folder / "default_fluent.socket"))
     if request.param == "memory":
         return ipc.MemoryPipe(name)
+    if request.param == "named pipe":
+        return ipc.NamedPipe(name)
     return ipc.AbstractSocket(name, padded=request.param == "padded")
 
 
@@ -56,7 +59,7 @@ def test_bytes_go_both_ways_and_the_end_is_seen(pair: tuple[ipc.Channel, ipc.Cha
 
 def test_both_ends_know_who_the_other_is(pair: tuple[ipc.Channel, ipc.Channel]) -> None:
     for channel in pair:
-        assert channel.peer == ipc.Peer(os.geteuid(), os.getegid(), os.getpid())
+        assert channel.peer == ipc.Peer(ipc.own_account(), os.getpid())
 
 
 def test_large_messages_arrive_while_the_reader_reads(pair: tuple[ipc.Channel, ipc.Channel]) -> None:

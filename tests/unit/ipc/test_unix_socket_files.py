@@ -88,5 +88,5 @@ def test_peer_credentials_are_the_kernels() -> None:
                 channel.receive(1, 10)
             os._exit(0)
         with listener.accept(10) as channel:
-            assert channel.peer == ipc.Peer(65534, 65534, child)
+            assert channel.peer == ipc.Peer(65534, child)
         os.waitpid(child, 0)

@@ -1,10 +1,21 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from whatchanged.errors import RuleError
 from whatchanged.records.items import Kind
-from whatchanged.rules import LINUX, WINDOWS, ExtensionSettings, FileType, Links, merge, read_extension_settings
+from whatchanged.rules import (
+    LINUX,
+    WINDOWS,
+    ExtensionSettings,
+    FileRule,
+    FileType,
+    Links,
+    merge,
+    read_extension_settings,
+)
 
 
 def linux(**settings: Any) -> ExtensionSettings:
@@ -160,3 +171,47 @@ def test_merging_is_the_union_at_the_highest_frequency() -> None:
     assert [(f.name, f.frequency) for f in merged.files] == [("a", 10), ("b", 5)]
     assert merged.file_frequency == 5
     assert merge([one]) is one
+
+
+NUMBERS = st.sampled_from([1.0, 5.0, 60.0, 900.0])
+ITEMS = st.lists(st.builds(FileRule, name=st.sampled_from("abc"), destination_path=st.just(b"/a"), frequency=NUMBERS))
+SETTINGS = st.builds(
+    ExtensionSettings,
+    **{name: st.booleans() for name in ExtensionSettings.__struct_fields__ if name.startswith("enable_")},
+    **{name: NUMBERS for name in ExtensionSettings.__struct_fields__ if name.endswith("_frequency")},
+    files=ITEMS.map(tuple),
+)
+KINDS_OF = {"file": "files", "software": "software", "service": "services", "registry": "registry"}
+
+
+@given(st.lists(SETTINGS, min_size=2, max_size=4))
+def test_every_setting_of_several_rules_is_the_more_watchful(several: list[ExtensionSettings]) -> None:
+    merged = merge(several)
+    for name in ExtensionSettings.__struct_fields__:
+        values = [getattr(one, name) for one in several]
+        if name.startswith("enable_"):
+            expected: object = any(values)
+        elif name.endswith("_frequency"):
+            kind = name.removesuffix("_frequency")
+            asking = [one for one in several if getattr(one, f"enable_{KINDS_OF.get(kind, kind)}")] or several
+            expected = min(getattr(one, name) for one in asking)
+        elif name == "files":
+            expected = tuple(rule for one in several if one.enable_files for rule in one.files)
+        else:
+            continue
+        assert getattr(merged, name) == expected, name
+
+
+def test_a_rule_from_the_network_is_read_in_bounded_time_and_memory() -> None:
+    items = [{"name": str(n), "destinationPath": f"/srv/{n}/**/*a*{n}", "groupTag": "x"} for n in range(100_000)]
+    found = read_extension_settings({"fileSettings": {"fileInfo": items}}, LINUX)
+    assert len(found.files) == 10_000
+    (problem,) = found.problems
+    assert problem.message == "only the first 10000 of 100000 entries are used"
+    wrong = [{"name": str(n), "destinationPath": "x", "exclude": ["../y"] * 5_000} for n in range(100)]
+    found = read_extension_settings({"fileSettings": {"fileInfo": wrong}}, LINUX)
+    assert len(found.problems) == 1_001
+    many = {"name": "a", "destinationPath": "/a/*", "exclude": [f"/a/{n}" for n in range(5_000)]}
+    found = read_extension_settings({"fileSettings": {"fileInfo": [many]}}, LINUX)
+    assert len(found.files[0].exclude) == 1_000
+    assert found.problems[0].message == "only the first 1000 exclusions of an item are used"

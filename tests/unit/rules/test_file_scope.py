@@ -1,8 +1,11 @@
 """The matcher, against a slow independent one and against find(1) on a real tree."""
 
 import os
+import random
 import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 
 from whatchanged.errors import RuleError
 from whatchanged.rules import FileRule, FileScope, FileType, FolderScope, Links, links_of
-from whatchanged.rules.patterns import Segment, Wild, expand, parts_of
+from whatchanged.rules.patterns import Segment, Wild, expand, parts_of, segment_of
 
 
 def rule(
@@ -140,16 +143,34 @@ def test_each_frequency_has_its_scope() -> None:
 
 
 def test_explain_says_why() -> None:
-    scope = FileScope([rule(b"/etc/*.conf", name="Conf"), rule(b"/etc/x", name="Off", enabled=False), rule(b"/etc/y")])
-    assert scope.explain(b"/etc/a.conf")[0].startswith("rule Conf (/etc/*.conf) takes it")
-    assert scope.explain(b"/etc/x") == ["rule Off (/etc/x) would take it, but is disabled"]
-    assert scope.explain(b"/etc/z") == [
-        "no rule takes it",
-        "rule Conf (/etc/*.conf) looks into this folder, but not for this name",
+    scope = FileScope(
+        [
+            rule(b"/etc/*.conf", name="Conf", exclude=(b"*~*", b"/etc/x.conf.d")),
+            rule(b"/etc/x", name="Off", enabled=False),
+            rule(b"/etc/y"),
+        ]
+    )
+
+    def said(path: bytes, *, folder: bool = False) -> list[tuple[str, str]]:
+        return [(reason.code, reason.text) for reason in scope.explain(path, folder=folder)]
+
+    assert said(b"/etc/a.conf")[0][1].startswith("rule Conf (/etc/*.conf) takes it")
+    assert said(b"/etc/a.conf", folder=True) == [
+        ("FilesOnly", "rule Conf (/etc/*.conf) takes files only, and this is a folder")
     ]
-    assert scope.explain(b"/usr/z") == ["no rule takes it"]
-    assert FileScope([]).explain(b"/usr/z") == ["there is no enabled file rule"]
-    assert "absolute" in scope.explain(b"etc")[0]
+    assert said(b"/etc/x") == [("Disabled", "rule Off (/etc/x) would take it, but is disabled")]
+    assert said(b"/etc/a~b.conf") == [("Excluded", "rule Conf (/etc/*.conf) leaves it out: it excludes *~*")]
+    assert said(b"/etc/z") == [
+        ("NoRule", "no rule takes it"),
+        ("OtherName", "rule Conf (/etc/*.conf) looks into this folder, but not for this name"),
+    ]
+    assert said(b"/etc/d/z.conf") == [
+        ("NoRule", "no rule takes it"),
+        ("NotRecursive", "rule Conf (/etc/*.conf) does not go that deep: it is not recursive"),
+    ]
+    assert said(b"/usr/z") == [("NoRule", "no rule takes it")]
+    assert [reason.text for reason in FileScope([]).explain(b"/usr/z")] == ["there is no enabled file rule"]
+    assert said(b"etc")[0][0] == "NotAbsolute"
 
 
 def test_a_rule_that_cannot_work_is_refused() -> None:
@@ -157,12 +178,64 @@ def test_a_rule_that_cannot_work_is_refused() -> None:
         FileScope([rule(b"relative")])
 
 
+@pytest.mark.parametrize(
+    ("exclude", "no", "yes"),
+    [
+        (b"/srv/app/cache", [b"/srv/app/cache", b"/srv/app/cache/a/b"], [b"/srv/app/cache.db", b"/srv/cache"]),
+        (b"/srv/app/cache/", [b"/srv/app/cache", b"/srv/app/cache/a"], [b"/srv/app/cachex"]),
+        (b"/srv/*/tmp/**", [b"/srv/a/tmp/x", b"/srv/a/tmp/x/y"], [b"/srv/a/tmp", b"/srv/a/b/tmp/x"]),
+        (b"*.swp", [b"/srv/x.swp", b"/srv/a/.y.swp", b"/srv/d.swp/in"], [b"/srv/swp", b"/srv/x.swpx"]),
+        (b".*.swp", [b"/srv/a/.y.swp"], [b"/srv/x.swp"]),
+        (b"cache/[0-9]*", [b"/srv/cache/1", b"/srv/a/cache/22/x"], [b"/srv/cache/a", b"/srv/1"]),
+        (b"/**/node_modules", [b"/srv/node_modules/x", b"/srv/a/node_modules"], [b"/srv/node_module"]),
+    ],
+)
+def test_what_a_rule_excludes(exclude: bytes, no: list[bytes], yes: list[bytes]) -> None:
+    scope = FileScope([rule(b"/srv/**", exclude=(exclude,))])
+    assert [p for p in no if takes(scope, p)] == []
+    assert [p for p in yes if not takes(scope, p)] == []
+
+
+def test_an_exclusion_is_of_its_own_rule_alone() -> None:
+    narrow = rule(b"/srv/**", name="narrow", exclude=(b"/srv/cache",), links=Links.FOLLOW)
+    key = rule(b"/srv/cache/*.key", name="key", links=Links.MANAGE)
+    scope = FileScope([narrow, key])
+    assert [r.name for r in scope.match(b"/srv/cache/a.key")] == ["key"]
+    assert not scope.match(b"/srv/cache/a")
+    assert scope.for_folder(b"/srv/cache").links is Links.MANAGE
+    assert not scope.descend(b"/srv/cache/below")
+    assert FileScope([narrow]).for_folder(b"/srv/other").take_all == (narrow,)
+
+
+def test_a_rule_that_excludes_the_folder_where_it_begins_has_no_root() -> None:
+    assert FileScope([rule(b"/srv/a/**", exclude=(b"/srv",)), rule(b"/srv/b/*")]).roots() == (b"/srv/b",)
+    with pytest.raises(RuleError, match="everything"):
+        FileScope([rule(b"/srv/**", exclude=(b"*",))])
+
+
+def test_identity_knows_exclusions() -> None:
+    one = rule(b"/etc/*", exclude=(b"a", b"b"))
+    assert one.identity() == rule(b"/etc/*", exclude=(b"b", b"a")).identity()
+    assert one.identity() != rule(b"/etc/*").identity()
+
+
 def test_states_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whatchanged.rules.scope._MAX_STATES", 8)
-    scope = FileScope([rule(b"/" + bytes([c]) + b"/**/x" + bytes([c])) for c in range(97, 117)])
-    for c in range(97, 117):
-        assert takes(scope, b"/%c/p/q/x%c" % (c, c))
-    assert len(scope._automaton._states) <= 8
+    """Hostile patterns: of 60 every name fits others, so that each folder is a state of its own with many places."""
+    most = 2_000
+    monkeypatch.setattr("whatchanged.rules.scope._MAX_WEIGHT", most)
+    patterns = [rule(b"/**/*%c*%c*/x" % (c, d)) for c in range(97, 107) for d in range(97, 103)]
+    scope = FileScope([*patterns, rule(b"/q*/**", exclude=tuple(b"*%c%c*" % (c, c) for c in range(97, 107)))])
+    folder = scope.for_folder(b"/qz")
+    chance = random.Random(1)
+    for _ in range(200):
+        name = bytes(chance.choices(range(97, 107), k=6))
+        path = b"/" + name + b"/x"
+        assert takes(scope, path) == any(takes(FileScope([one]), path) for one in patterns)
+        assert bool(folder.matching(name)) == all(name[n] != name[n + 1] for n in range(5))
+        states = set(scope._automaton._states.values())
+        kept = sum(len(places) for places in scope._automaton._states)
+        moves = sum(len(state._moves) for state in states)
+        assert kept + moves + len(scope._automaton.folders) <= most
 
 
 # --- against a slow, independent matcher
@@ -180,15 +253,32 @@ def slow(segments: tuple[Segment, ...], parts: list[bytes]) -> bool:
     return bool(fits) and slow(rest, parts[1:])
 
 
+def left_out(r: FileRule, path: bytes) -> bool:
+    """Whether the path, or a folder above it, fits an exclusion: taken apart by hand."""
+    parts = parts_of(path)
+    for entry in r.exclude:
+        wanted = parts_of(entry if entry.startswith(b"/") else b"/**/" + entry)
+        segments = tuple(segment_of(part) for part in (*wanted[:-1], b"*" if wanted[-1] == b"**" else wanted[-1]))
+        if any(slow(segments, parts[:end]) for end in range(1, len(parts) + 1)):
+            return True
+    return False
+
+
 NAME = st.sampled_from([b"a", b"b", b"ab", b"abc", b".a", b"\xff"])
 PATHS = st.lists(NAME, min_size=1, max_size=5).map(lambda parts: b"/" + b"/".join(parts))
 PART = st.sampled_from([b"a", b"b", b"ab", b"*", b"**", b"a*", b"?", b"[ab]", b"*b*", b".*"])
+EXCLUDES = (
+    st.tuples(st.sampled_from([b"", b"/"]), st.lists(PART, min_size=1, max_size=3))
+    .map(lambda parts: parts[0] + b"/".join(parts[1]))
+    .filter(lambda entry: entry.strip(b"/*") != b"")
+)
 RULES = st.lists(
     st.builds(
         rule,
         st.lists(PART, min_size=1, max_size=4).map(lambda parts: b"/" + b"/".join(parts)),
         recurse=st.booleans(),
         kind=st.sampled_from(FileType),
+        exclude=st.lists(EXCLUDES, max_size=3).map(tuple),
     ),
     max_size=5,
 )
@@ -199,8 +289,11 @@ RULES = st.lists(
 def test_agrees_with_a_slow_matcher(rules: list[FileRule], paths: list[bytes]) -> None:
     scope = FileScope(rules)
     for path in paths:
-        expected = tuple(r for r in rules if any(slow(s, parts_of(path)) for s in expand(r)))
+        expected = tuple(r for r in rules if any(slow(s, parts_of(path)) for s in expand(r)) and not left_out(r, path))
         assert scope.match(path) == expected
+        assert {r for r, _ in scope.excluded_by(path)} == {
+            r for r in rules if any(slow(s, parts_of(path)) for s in expand(r)) and left_out(r, path)
+        }
         parent, _, name = path.rpartition(b"/")
         folder = scope.for_folder(parent)
         assert folder.matching(name) == expected
@@ -253,3 +346,22 @@ def test_agrees_with_find(tree: bytes, pattern: bytes, recurse: bool) -> None:
     walked = [path for root in scope.roots() for path in walk(root, scope.for_folder(root))]
     assert sorted(walked) == sorted(p for p in found.split(b"\0") if p)
     assert walked
+
+
+# --- asked by several threads, as the policy's scope is
+
+
+def test_several_threads_get_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whatchanged.rules.scope._MAX_WEIGHT", 300)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    scope = FileScope([rule(b"/a/**/x*", recurse=True, exclude=(b"/a/b/**/xx",)), rule(b"/*/c/**")])
+    chance = random.Random(2)
+    paths = [b"/" + b"/".join(chance.choices([b"a", b"b", b"c", b"x", b"xx"], k=5)) for _ in range(300)]
+    expected = [FileScope(scope.rules).match(path) for path in paths]
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for answers in pool.map(lambda _: [scope.match(path) for path in paths], range(12)):
+                assert answers == expected
+    finally:
+        sys.setswitchinterval(interval)

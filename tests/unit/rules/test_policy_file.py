@@ -65,6 +65,14 @@ def test_a_policy_is_read(tmp_path: Path) -> None:
     assert not policy.content_allowed(b"/etc/shadow")
 
 
+def test_audit_is_for_those_who_ask_for_it() -> None:
+    assert not Policy().audit
+    assert not Policy.parse(b"core_share = 0.5", "p").audit
+    assert Policy.parse(b"audit = true", "p").audit
+    with pytest.raises(SettingsError, match="audit must be true or false"):
+        Policy.parse(b"audit = 'yes'", "p")
+
+
 def test_the_builtin_list_can_be_given_up() -> None:
     policy = Policy.parse(b"content_deny_defaults = false", "p")
     assert policy.content_allowed(b"/etc/shadow")

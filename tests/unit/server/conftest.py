@@ -21,7 +21,7 @@ from whatchanged.server.api.context import Context
 from whatchanged.server.control import Control
 from whatchanged.server.control.tokens import IngestionSigner
 from whatchanged.server.ingest import Ingestor
-from whatchanged.server.query import Reader
+from whatchanged.server.query import Questions, Reader
 from whatchanged.server.storage import Storage
 
 
@@ -29,12 +29,13 @@ from whatchanged.server.storage import Storage
 def context(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     folder = tmp_path_factory.mktemp("server")
     control = Control(str(folder / "control.db"))
-    ingestor, reader = Ingestor(storage, control), Reader(storage)
+    ingestor, reader, questions = Ingestor(storage, control), Reader(storage), Questions(storage)
     made = Context(
         control=control,
         storage=storage,
         ingestor=ingestor,
         reader=reader,
+        questions=questions,
         signer=IngestionSigner(b"k" * 32),
         public_url="http://127.0.0.1:1",
         hosts=frozenset(),
@@ -47,6 +48,7 @@ def context(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Itera
     made.threads.shutdown()
     ingestor.close()
     reader.close()
+    questions.close()
     control.close()
 
 

@@ -137,3 +137,27 @@ def test_a_known_signature_spares_the_reading(bench: Bench) -> None:
         assert looker.look(path(bench, "a")) == Unchanged(path(bench, "a"))
     with PathLooker(FileScope([bench.rule()])) as looker:
         assert not isinstance(looker.look(path(bench, "a")), Unchanged)
+
+
+def test_what_is_on_its_way_is_neither_gone_nor_found(bench: Bench) -> None:
+    (bench.tree / "a").write_text("x")
+    bench.look()
+    (bench.tree / "a").rename(bench.tree / "c")
+    old, passed, new = path(bench, "a"), path(bench, "b"), path(bench, "c")
+    plan = bench.plan(bench.rule())
+    look = bench.runner.run_hints(plan, Batch(entries={old, passed}, went={old: passed}))
+    assert look.astray == {old}
+    assert bench.runner.run_hints(plan, Batch(entries={old}, awaited={old})).astray == {old}
+    assert changes(bench) == []
+    assert bench.runner.run_hints(plan, Batch(entries={old})).astray == set()
+    assert changes(bench) == [("Removed", "a")]
+    assert hinted(bench, Batch(entries={new})) == [("Added", "c")]
+
+
+def test_what_went_somewhere_else_is_gone(bench: Bench) -> None:
+    (bench.tree / "a").write_text("x")
+    (bench.tree / "b").write_text("old")
+    bench.look()
+    (bench.tree / "a").rename(bench.tree / "b")
+    old, new = path(bench, "a"), path(bench, "b")
+    assert hinted(bench, Batch(entries={old, new}, went={old: new})) == [("Modified", "b"), ("Removed", "a")]

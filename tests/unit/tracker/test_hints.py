@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform != "win32"  # mypy's platform branch
+
 import time
 
 import pytest
@@ -132,3 +136,23 @@ def test_no_hint_is_lost(said: list[tuple[bytes, Reach]]) -> None:
         }[reach]
         assert covered or batch.everything, (path, reach, batch)
     assert hints.due_at() is None
+
+
+def test_a_long_line_of_renames_is_taken_together(clock: Clock) -> None:
+    hints = pending(capacity=10_000)
+    for number in range(5000):
+        old, new = b"/%d" % number, b"/%d" % (number + 1)
+        hints.add([Hint(old, clock.now), Hint(new, clock.now, renamed_from=old)])
+    clock.now += 0.5
+    batch = hints.take()
+    assert len(batch.entries) == 5001
+    assert batch.went == {b"/%d" % number: b"/%d" % (number + 1) for number in range(5000)}
+
+
+def test_renames_of_which_only_one_side_waits_leave_nothing_behind(clock: Clock) -> None:
+    hints = pending()
+    for number in range(100):
+        hints.add([Hint(b"/new%d" % number, clock.now, renamed_from=b"/elsewhere%d" % number)])
+    clock.now += 1.0
+    assert len(hints.take().entries) == 100
+    assert (hints._partners, hints._went) == ({}, {})

@@ -9,10 +9,9 @@ import os
 import threading
 from pathlib import Path
 
-from whatchanged.rules import Policy
-from whatchanged.settings import DataFolder
+from whatchanged.collectors.files import Unlimited
+from whatchanged.rules import Policy, Variables
 from whatchanged.tracker.preview import preview
-from whatchanged.tracker.settings import TrackerSettings
 
 
 def test_a_preview_counts_what_the_rule_takes_and_the_policy_allows(tmp_path: Path) -> None:
@@ -29,7 +28,10 @@ def test_a_preview_counts_what_the_rule_takes_and_the_policy_allows(tmp_path: Pa
         "extensionSettings": {"fileSettings": {"fileInfo": file_info}},
     }
     document = json.dumps({"properties": {"dataSources": {"extensions": [extension]}}})
-    policy = Policy(core_share=64.0, bytes_per_second=10**12, excluded_paths=(os.fsencode(tree / "secret"),))
-    counted = preview(document, TrackerSettings(data=DataFolder(str(tmp_path / "data"))), policy, threading.Event())
+    policy = Policy(excluded_paths=(os.fsencode(tree / "secret"),))
+    counted = preview(document, b"/", policy, Variables(), threading.Event(), Unlimited())
     # `way` leads to what is excluded, so it is counted as the link that it is.
-    assert counted["rules"] == [{"RuleName": "all", "Files": 3, "Bytes": 10 + len(str(tree / "secret")), "Denied": []}]
+    assert counted == {
+        "rules": [{"RuleName": "all", "Files": 3, "Bytes": 10, "Denied": [], "Obstacle": ""}],
+        "problems": [],
+    }

@@ -5,8 +5,11 @@ import sys
 assert sys.platform != "win32"  # mypy's platform branch
 
 import base64
+import contextlib
+import mmap
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ import msgspec
 import pytest
 
 from whatchanged.collectors import Outcome, RunStatus, Snapshot
+from whatchanged.collectors.files.signature import unsettled
 from whatchanged.records.items import DaemonItem, Kind, SoftwareItem
 from whatchanged.records.keys import checksum, item_digest, row_key
 from whatchanged.rules import FileRule, FileType, Links, Policy
@@ -232,24 +236,45 @@ def test_a_rule_that_matches_from_the_start_needs_no_word(bench: Bench) -> None:
     assert told_of_rules == []
 
 
-def test_a_forged_time_is_found_by_the_rehash(bench: Bench) -> None:
-    path = bench.tree / "a"
-    path.write_text("one")
-    os.utime(path, ns=(10**18, 10**18))
-    bench.look()
-    rows = bench.state.query("SELECT signature FROM items")
-    # The change time cannot be forged by a test, so the state is made to know the new one.
-    path.write_text("two")
-    os.utime(path, ns=(10**18, 10**18))
-    status = path.stat()
-    from whatchanged.collectors.files.signature import pack_status
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory, whose pages never have to be written back."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
 
-    with bench.state.transaction() as change:
-        change.execute("UPDATE items SET signature = ?", (pack_status(status),))
-    assert rows
-    bench.runner = Runner(bench.state, TrackerSettings(data=bench.data, rehash_seconds=1.0), POLICY, threading.Event())
-    (row,) = changes(bench.look())
-    assert row["FieldsChanged"] == "FileContentChecksum"
+
+def times(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def test_a_change_that_moves_no_time_is_found_within_the_period(tmp_path: Path, memory: Path) -> None:
+    """Writing through a mapping moves the times with the first write to a page only, until it is written back."""
+    bench = Bench(tmp_path, memory)
+    settings = TrackerSettings(data=bench.data, rehash_seconds=5.0)
+    bench.runner = Runner(bench.state, settings, POLICY, threading.Event())
+    files = [memory / f"d{number}" / "f" for number in range(10)]
+    with contextlib.ExitStack() as stack:
+        mappings = []
+        for path in files:
+            path.parent.mkdir()
+            path.write_bytes(b"000")
+            mappings.append(stack.enter_context(mmap.mmap(stack.enter_context(path.open("r+b")).fileno(), 0)))
+            mappings[-1][:] = b"one"
+        while any(unsettled(row[0]) for row in bench.state.query("SELECT signature FROM items")) or not bench.taken:
+            bench.look()
+        before = [times(path) for path in files]
+        for mapping in mappings:
+            mapping[:] = b"two"
+        assert [times(path) for path in files] == before
+        # A run a second: five slices.
+        rows = [row for _ in range(5) for row in changes(bench.look())]
+    assert sorted(row["FileSystemPath"] for row in rows) == sorted(map(str, files))
+    assert {row["FieldsChanged"] for row in rows} == {"FileContentChecksum"}
+    (told_of,) = bench.runner.rehash(bench.plan(bench.rule()))
+    assert (told_of["seconds"], told_of["slices"]) == (5.0, 5)
+    assert told_of["done"]
+    bench.state.close()
 
 
 def test_the_policy_excludes_what_rules_ask_for(bench: Bench) -> None:

@@ -36,6 +36,18 @@ def event(mask: int, pid: int, *infos: bytes) -> bytes:
     return struct.pack("=IBBHQii", 24 + len(body), 3, 0, 24, mask, -1, pid) + body
 
 
+@given(HANDLES, HANDLES, NAMES, st.sampled_from([0, fanotify.ONDIR, fanotify.RENAME, fanotify.OPEN_EXEC]))
+def test_what_lies_outside_is_passed_over_but_not_folders_renames_and_executions(
+    folder: bytes, other: bytes, name: bytes, also: int
+) -> None:
+    raw = event(fanotify.CREATE | also, 7, info(2, folder + name + b"\0"), info(1, other))
+    raw += event(fanotify.Q_OVERFLOW, 0) + event(fanotify.ATTRIB, 7) + event(fanotify.ATTRIB, 7, info(1, other))
+    told = [(e.mask, e.place.folder if e.place else None) for e in fanotify.parse(raw, {folder})]
+    rest = [(fanotify.Q_OVERFLOW, None), (fanotify.ATTRIB, None)]
+    rest += [(fanotify.ATTRIB, None)] if other != folder else []
+    assert told == [*([(fanotify.CREATE | also, folder)] if also else []), *rest]
+
+
 @given(
     st.lists(
         st.tuples(HANDLES, NAMES, HANDLES, NAMES, HANDLES, st.integers(0, 2**31 - 1), st.integers(-2, 1000)), max_size=5

@@ -7,6 +7,9 @@ import sys
 assert sys.platform != "win32"
 
 import os
+import shutil
+import subprocess
+import time
 
 import pytest
 from hypothesis import given
@@ -94,3 +97,24 @@ def test_a_process_that_is_gone() -> None:
         os._exit(0)
     os.waitpid(pid, 0)
     assert read_process(pid) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare")
+def test_a_user_that_our_namespace_does_not_have_is_not_known() -> None:
+    program = (
+        "import sys\nfrom whatchanged.watchers.processes.proc import read_process\n"
+        "print(*(read_process(int(pid)).effective_user for pid in sys.argv[1:]))"
+    )
+    other = subprocess.Popen(["setpriv", "--reuid", "2345", "sleep", "60"])
+    ours = subprocess.Popen(["sleep", "60"])
+    try:
+        inside = ["unshare", "--user", "--map-root-user", sys.executable, "-c", program]
+        until = time.monotonic() + 10
+        while (found := read_process(other.pid)) is None or found.effective_user != 2345:
+            assert time.monotonic() < until
+        said = subprocess.check_output([*inside, str(other.pid), str(ours.pid)], text=True)
+    finally:
+        for process in (other, ours):
+            process.kill()
+            process.wait()
+    assert said.split() == ["None", "0"]

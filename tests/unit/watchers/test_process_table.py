@@ -6,10 +6,12 @@ import sys
 
 assert sys.platform != "win32"
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from whatchanged.watchers.processes.actor import Actor
+from whatchanged.watchers.processes.audit_records import Execution, LoginSet
 from whatchanged.watchers.processes.proc import Reading, Stat
 from whatchanged.watchers.processes.table import ProcessTable
 from whatchanged.watchers.processes.taskstats import ExitRecord
@@ -24,7 +26,17 @@ def reading(
     """Say what /proc shows of `name`; each program has a layout of its own, as with random addresses."""
     stat = Stat(name.encode(), 1, ticks, ((layout or name).encode(),))
     return Reading(
-        pid, at_ns, at_ns + 1000, stat, start_ns, f"/bin/{name} -x", f"/usr/bin/{name}", user, 1000, f"{name}.service"
+        pid,
+        at_ns,
+        at_ns + 1000,
+        stat,
+        start_ns,
+        f"/bin/{name} -x",
+        f"/usr/bin/{name}",
+        user,
+        1000,
+        f"{name}.service",
+        login_read=True,
     )
 
 
@@ -382,3 +394,117 @@ def _history(
             continue
         events.append((what, pid, now, delay))
     return truth, events, births, now
+
+
+# What audit tells
+
+
+def audited() -> ProcessTable:
+    """Return a table that found a shell, pid 10, at second 0, and is told executions by audit."""
+    table = ProcessTable(audited=True)
+    table.found_all(0)
+    table.found(reading(10, 0, "sh", user=0))
+    return table
+
+
+def told(table: ProcessTable, pid: int, at_ns: int, name: str, *, serial: int = 1, login: int | None = 1000) -> None:
+    arguments = f"/bin/{name}\0-x\0".encode()
+    execution = Execution(pid, at_ns, serial, login, name.encode(), f"/usr/bin/{name}", arguments)
+    table.told(execution, at_ns, at_ns + 500 * MS)
+
+
+def test_a_program_that_was_never_read_is_what_audit_told() -> None:
+    table = audited()
+    table.forked(S, 11, 10)
+    table.executed(S + MS, 11, None)
+    table.exited(S + 2 * MS, 11, 11)
+    before = at(table, 11, S + 2 * MS)
+    assert before == Actor(11, None, None, None, 0, None, 10, "sh", None)
+    assert table.settled_ns(11, S + 2 * MS) > S + 2 * MS  # it may still be told
+    told(table, 11, S, "cp")
+    assert table.settled_ns(11, S + 2 * MS) == S + 2 * MS
+    assert at(table, 11, S + 2 * MS) == Actor(11, "cp", "/bin/cp -x", "/usr/bin/cp", 0, 1000, 10, "sh", None)
+    table.recorded(record(11, "cp"), S)
+    assert at(table, 11, S + 2 * MS) == Actor(11, "cp", "/bin/cp -x", "/usr/bin/cp", 0, 1000, 10, "sh", None)
+
+
+def test_where_audit_and_proc_contradict_each_other_nothing_is_said() -> None:
+    table = audited()
+    table.forked(S, 11, 10)
+    table.executed(S + MS, 11, reading(11, S + 2 * MS, "cp"))
+    told(table, 11, S, "mv", login=0)
+    actor = at(table, 11, S + 3 * MS)
+    assert actor == Actor(11, None, None, None, 0, None, 10, "sh", "cp.service")
+
+
+def test_where_they_agree_nothing_changes() -> None:
+    one, other = shell(), audited()
+    for table in (one, other):
+        table.forked(S, 11, 10)
+        table.executed(S + MS, 11, reading(11, S + 2 * MS, "cp"))
+    told(other, 11, S, "cp")
+    assert at(one, 11, S + 3 * MS) == at(other, 11, S + 3 * MS)
+
+
+def test_a_command_line_of_which_less_was_read_is_told_whole() -> None:
+    table = audited()
+    table.forked(S, 11, 10)
+    short = msgspec.structs.replace(reading(11, S + 2 * MS, "cp"), command_line="/bin/cp " + "é" * 252)
+    table.executed(S + MS, 11, short)
+    arguments = ("/bin/cp\0" + "é" * 300).encode()
+    table.told(Execution(11, S, 1, 1000, b"cp", "/usr/bin/cp", arguments), S, S + MS)
+    actor = at(table, 11, S + 3 * MS)
+    assert actor is not None
+    assert actor.command_line == "/bin/cp " + "é" * 300
+
+
+def test_a_copy_has_the_command_line_but_not_the_login_that_audit_told_of_its_parent() -> None:
+    table = audited()
+    table.forked(S, 11, 10)
+    table.executed(S + MS, 11, None)
+    told(table, 11, S, "sshd", login=None)
+    table.forked(2 * S, 12, 11)
+    table.exited(2 * S + MS, 12, 12)
+    table.recorded(record(12, "sshd"), 2 * S)
+    actor = at(table, 12, 2 * S)
+    assert actor is not None
+    assert (actor.name, actor.command_line, actor.login_account) == ("sshd", "/bin/sshd -x", None)
+
+
+def test_what_was_known_of_a_login_is_over_when_another_account_logs_in() -> None:
+    table = audited()
+    table.forked(S, 11, 10)
+    table.executed(S + MS, 11, reading(11, S + 2 * MS, "login"))
+    told(table, 11, S, "login", serial=1)
+    table.told(LoginSet(11, 2 * S, 2), 2 * S, 3 * S)
+    actor = at(table, 11, 2 * S)
+    assert actor is not None
+    assert (actor.name, actor.login_account) == ("login", None)
+    table.executed(3 * S, 11, None)
+    told(table, 11, 3 * S, "sh", serial=3, login=1001)
+    actor = at(table, 11, 3 * S)
+    assert actor is not None
+    assert (actor.name, actor.login_account) == ("sh", 1001)
+
+
+def test_nobody_logged_in_is_something_that_proc_says() -> None:
+    for read, said, expected in ((True, None, None), (True, 1000, None), (False, 1000, 1000)):
+        table = audited()
+        table.forked(S, 11, 10)
+        seen = msgspec.structs.replace(reading(11, S + 2 * MS, "cp"), login_user=None, login_read=read)
+        table.executed(S + MS, 11, seen)
+        told(table, 11, S, "cp", login=said)
+        actor = at(table, 11, S + 3 * MS)
+        assert actor is not None
+        assert (actor.name, actor.login_account) == ("cp", expected)
+
+
+def test_after_a_loss_audit_tells_nothing_of_what_may_be_missing() -> None:
+    table = audited()
+    table.forked(S, 11, 10)
+    table.lost(S + MS)
+    table.executed(2 * S, 11, None)
+    told(table, 11, 2 * S, "cp")
+    actor = at(table, 11, 2 * S)
+    assert actor is not None
+    assert (actor.name, actor.command_line) == (None, None)

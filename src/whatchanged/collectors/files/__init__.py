@@ -9,14 +9,16 @@ import sys
 
 if sys.platform != "win32":
     from whatchanged.collectors.files.accounts import names_of_users
-    from whatchanged.collectors.files.budget import Budget, Pressure, Throttle, Unlimited, be_idle
+    from whatchanged.collectors.files.budget import Budget, Pressure, Spent, Throttle, Unlimited, be_idle
     from whatchanged.collectors.files.listing import FolderLook
     from whatchanged.collectors.files.look import Looked
-    from whatchanged.collectors.files.paths import Missing, PathLooker, Unchanged, Unmatched, look
+    from whatchanged.collectors.files.mounts import network_mounts
+    from whatchanged.collectors.files.paths import Missing, Obstacle, PathLooker, Trace, Unchanged, Unmatched, look
     from whatchanged.collectors.files.scope import FolderScope, Known, Rule, Scope
-    from whatchanged.collectors.files.walk import FileCollector, Nothing
+    from whatchanged.collectors.files.walk import CONTENT_LIMIT, FileCollector, Nothing
 
     __all__ = [
+        "CONTENT_LIMIT",
         "Budget",
         "FileCollector",
         "FolderLook",
@@ -25,15 +27,19 @@ if sys.platform != "win32":
         "Looked",
         "Missing",
         "Nothing",
+        "Obstacle",
         "PathLooker",
         "Pressure",
         "Rule",
         "Scope",
+        "Spent",
         "Throttle",
+        "Trace",
         "Unchanged",
         "Unlimited",
         "Unmatched",
         "be_idle",
         "look",
         "names_of_users",
+        "network_mounts",
     ]

@@ -1,6 +1,8 @@
 """How much of the machine a run may use: bytes a second and a share of one core, less where others want it.
 
-A budget slows down, it never refuses. It is spent between reads, by whichever thread reads. Others are heard through
+A budget slows down, it never refuses. It is spent between reads, by whichever thread reads, and each thread that
+spends accounts for its own time of the processor: what the rest of the process does (watching a busy machine) is no
+looking, and must not starve it. Others are heard through
 the kernel's pressure stall information for the processor (Documentation/accounting/psi.rst): work that had to wait.
 For disks the run is in the idle class instead (`be_idle`), because its own waiting would look like that of others.
 """
@@ -12,17 +14,20 @@ import os
 import platform
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Budget", "Pressure", "Throttle", "Unlimited", "be_idle", "parse_pressure"]
+import msgspec
+
+__all__ = ["Budget", "Pressure", "Spent", "Throttle", "Unlimited", "be_idle", "parse_pressure"]
 
 _LONGEST_PAUSE = 1.0
 """Seconds of one pause at most: a stop and a new budget are noticed in between."""
 _WINDOW = 10.0
 """Seconds over which the share of a core is measured: a quiet hour must not pay for a busy minute."""
-
-
+_MEASURED = 60.0
+"""Seconds over which is told what was used."""
 _CALM, _PRESSED = 25.0, 75.0
 """Percent of time in which somebody waited for a processor: up to the first the budget is whole, from the second on
 there is a quarter of it."""
@@ -87,6 +92,25 @@ def be_idle() -> bool:
     return bool(ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, idle) == 0)
 
 
+class Spent(msgspec.Struct, frozen=True):
+    """What there is, and what was used over the last minute."""
+
+    core_share: float | None
+    """Share of a core that may be used, on average; None: any."""
+    bytes_per_second: int | None
+    pressure: float
+    """Percent of time in which somebody waited for a processor."""
+    part: float
+    """Which part of both there is under that pressure, from 0.25 to 1."""
+    used_share: float
+    """Share of a core that the looking threads used."""
+    used_bytes_per_second: float
+    waited: float
+    """Seconds that they waited for the budget, all together."""
+    waited_total: float
+    """The same since the process began."""
+
+
 class Throttle:
     """A token bucket of bytes, and a share of one core, both optional; both shrink under pressure."""
 
@@ -107,23 +131,62 @@ class Throttle:
         self._pressure = pressure or (lambda: 0.0)
         self._stop = stop or threading.Event()
         self._lock = threading.Lock()
+        self._thread = threading.local()
         self.waited = 0.0
         """Seconds that all threads together have waited."""
+        self._cpu = 0.0
+        self._bytes = 0
         self._tokens = float(bytes_per_second or 0)
         self._filled = time.monotonic()
         self._window_start = self._filled
-        self._window_cpu = time.process_time()
+        self._window_cpu = 0.0
+        self._samples: deque[tuple[float, float, int, float]] = deque([(self._filled, 0.0, 0, 0.0)], maxlen=70)
 
     def spend(self, count: int) -> None:
         """Wait until `count` bytes and the work done so far fit the budget, or the run is told to stop."""
         with self._lock:
             part = _part(self._pressure())
+            self._cpu += self._work()
+            self._bytes += count
             pause = max(self._byte_debt(count, part), self._core_debt(part))
             self.waited += pause
+            self._sample()
         while pause > 0 and not self._stop.is_set():
             step = min(pause, _LONGEST_PAUSE)
             self._stop.wait(step)
             pause -= step
+
+    def spent(self) -> Spent:
+        """Return what was used of late."""
+        with self._lock:
+            now = time.monotonic()
+            old = [sample for sample in self._samples if sample[0] <= now - _MEASURED]
+            began, cpu, read, waited = old[-1] if old else self._samples[0]
+            seconds = min(max(now - began, 1.0), _MEASURED)
+            pressure = self._pressure()
+            return Spent(
+                core_share=self._share,
+                bytes_per_second=self._rate,
+                pressure=pressure,
+                part=_part(pressure),
+                used_share=(self._cpu - cpu) / seconds,
+                used_bytes_per_second=(self._bytes - read) / seconds,
+                waited=self.waited - waited,
+                waited_total=self.waited,
+            )
+
+    def _work(self) -> float:
+        """Return the seconds that this thread has worked since it spent last; for a new one, since it began."""
+        worked = time.thread_time()
+        before: float | None = getattr(self._thread, "worked", None)
+        self._thread.worked = worked
+        # A thread that did other things before it came to us does not owe for them.
+        return min(worked, time.monotonic() - self._window_start) if before is None else worked - before
+
+    def _sample(self) -> None:
+        now = time.monotonic()
+        if now - self._samples[-1][0] >= 1.0:
+            self._samples.append((now, self._cpu, self._bytes, self.waited))
 
     def _byte_debt(self, count: int, part: float) -> float:
         if self._rate is None:
@@ -138,7 +201,7 @@ class Throttle:
         if self._share is None:
             return 0.0
         wall = time.monotonic() - self._window_start
-        used = time.process_time() - self._window_cpu
+        used = self._cpu - self._window_cpu
         debt = used / (self._share * part) - wall
         if wall > _WINDOW and debt <= 0:
             self._window_start += wall

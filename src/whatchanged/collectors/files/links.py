@@ -76,6 +76,11 @@ class Resolver:
                 return None
             raise
 
+    def forget(self) -> None:
+        """Forget the folders and links that were passed: something was mounted over one."""
+        self._folders.clear()
+        self._links.clear()
+
     def _resolve(self, folder: bytes, target: bytes) -> Target:
         current = b"/" if target.startswith(b"/") else folder
         todo = _components(target)

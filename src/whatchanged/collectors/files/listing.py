@@ -19,7 +19,8 @@ from typing import Protocol
 import msgspec
 
 from whatchanged.collectors.files.links import GONE_ERRORS, Resolver, Target
-from whatchanged.collectors.files.look import Candidate, Gone, Looked
+from whatchanged.collectors.files.look import Candidate, Looked, NoLook
+from whatchanged.collectors.files.mounts import Barrier
 from whatchanged.collectors.files.scope import FolderScope, Known, Rule, Scope
 from whatchanged.collectors.files.signature import NOWHERE, pack_status
 from whatchanged.collectors.outcome import Failure, Tally, reason_of
@@ -51,6 +52,8 @@ class FolderLook(msgspec.Struct):
     """Names whose signature is the known one."""
     looked: list[Looked] = msgspec.field(default_factory=list)
     """Entries that were looked at anew."""
+    awaited: list[bytes] = msgspec.field(default_factory=list)
+    """Entries whose content is read aside: what is known of them is not what they are."""
     vanished: list[bytes] = msgspec.field(default_factory=list)
     """Known names that the rules take and that are not there any more; only in the complete one."""
     failures: list[Failure] = msgspec.field(default_factory=list)
@@ -79,7 +82,7 @@ class _Taken(msgspec.Struct, frozen=True):
 
 
 _NONE = _Taken((), ())
-Tasks = list[tuple[list[Candidate], Future[list[tuple[Looked | Gone | None, Failure | None]]]]]
+Tasks = list[tuple[list[Candidate], Future[list[tuple[Looked | NoLook | None, Failure | None]]]]]
 """Candidates, and what will come of looking at them."""
 
 
@@ -127,6 +130,12 @@ class Walk(Protocol):
     tally: Tally
     resolver: Resolver
 
+    def untouchable(self, folder: bytes) -> Mapping[bytes, Barrier]:
+        """Return the names in the real `folder` that must not be touched, each with its barrier."""
+
+    def skip(self, shown: bytes, barrier: Barrier, point: bytes) -> None:
+        """Record that `shown` is not entered because of the mount at the real path `point`."""
+
     def enter(self, place: Place) -> None:
         """Visit `place` later."""
 
@@ -172,7 +181,7 @@ class Listing:
         whole = not self._walk.stop.is_set()
         yield self._batch(complete=whole, vanished=whole)
 
-    def _entries(self, entries: Iterator[os.DirEntry[str]] | Iterator[Entry]) -> Iterator[Pending]:
+    def _entries(self, entries: Iterator[os.DirEntry[str] | Entry]) -> Iterator[Pending]:
         # The hot loop: a few microseconds an entry. What is asked once a folder is asked here.
         scope = self._scope
         take_all = scope.take_all
@@ -182,6 +191,8 @@ class Listing:
         unchanged = self._look.unchanged
         links = scope.links
         stop = self._walk.stop
+        if untouchable := self._walk.untouchable(self._place.real):
+            entries = self._touchable(entries, untouchable)
         for entry in entries:
             name = entry.name.encode(_ENCODING, _ERRORS)
             if entry.is_symlink():
@@ -216,6 +227,20 @@ class Listing:
                 unchanged = self._look.unchanged
                 if stop.is_set():
                     return
+
+    def _touchable(
+        self, entries: Iterator[os.DirEntry[str] | Entry], untouchable: Mapping[bytes, Barrier]
+    ) -> Iterator[os.DirEntry[str] | Entry]:
+        """Leave out mount points that must not be touched: what is known of them, and of what is below, is kept."""
+        for entry in entries:
+            name = entry.name.encode(_ENCODING, _ERRORS)
+            barrier = untouchable.get(name)
+            if barrier is None:
+                yield entry
+                continue
+            self._present.add(name)
+            if self._scope.descend(name) or self._scope.matching(name) or self._scope.matching(name, folder=True):
+                self._walk.skip(self._prefix + name, barrier, prefix_of(self._place.real) + name)
 
     def _candidate(
         self,

@@ -15,21 +15,22 @@ import hashlib
 import os
 import stat
 import threading
+from typing import Protocol
 
 import msgspec
 
 from whatchanged.collectors.files.accounts import Accounts
 from whatchanged.collectors.files.acl import ACCESS, DEFAULT, acl_text
 from whatchanged.collectors.files.budget import Budget
+from whatchanged.collectors.files.content import PIECE, pieces
 from whatchanged.collectors.files.links import Target
 from whatchanged.collectors.files.signature import NOWHERE, SETTLE_NS, mark_unread, pack_status, settled, unread
 from whatchanged.collectors.files.system import Tree, birth_time, open_in
 from whatchanged.collectors.outcome import Failure, Tally, reason_of
 from whatchanged.records.items import FileItem
 
-__all__ = ["GONE", "Candidate", "Looked", "Looker"]
+__all__ = ["AWAITED", "GONE", "Aside", "Candidate", "Looked", "Looker", "NoLook"]
 
-CHUNK = 1024 * 1024
 _RETRY_LIMIT = 256 * 1024 * 1024
 """A file that changes while it is read is read again once, unless it is larger than this."""
 _INT64_MAX = (1 << 63) - 1
@@ -44,11 +45,27 @@ class Looked(msgspec.Struct, frozen=True):
     rules: tuple[str, ...]
 
 
-class Gone:
-    """The entry vanished (or became something else) between listing and looking."""
+class NoLook:
+    """Why there is no look at an entry."""
 
 
-GONE = Gone()
+GONE = NoLook()
+"""It vanished (or became something else) between listing and looking."""
+AWAITED = NoLook()
+"""It is so large that its content is read aside."""
+
+
+class Aside(Protocol):
+    """Who reads large contents while other files are looked at."""
+
+    least: int
+    """Bytes from which on a content is large."""
+
+    def take(self, path: bytes, fd: int, status: os.stat_result) -> tuple[bytes, os.stat_result, str] | None:
+        """Return the SHA-256 of what `fd` stands for, as of a status, and what went wrong.
+
+        None: it will be read, ask again then.
+        """
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -62,6 +79,25 @@ class Candidate(msgspec.Struct, frozen=True):
     """Where a followed link leads."""
     nowhere: bool = False
     """A followed link that leads to nothing that is taken: it is looked at alone."""
+
+
+class _Link(msgspec.Struct, frozen=True):
+    """A link itself."""
+
+    text: bytes
+    status: os.stat_result
+    created_ns: int | None
+    """Birth time, where the item's own is that of what it leads to."""
+
+    @classmethod
+    def of(cls, folder_fd: int, candidate: Candidate) -> _Link:
+        text = os.readlink(candidate.name, dir_fd=folder_fd)
+        created = birth_time(folder_fd, candidate.name)
+        return cls(text, candidate.status, None if created is None else _int64(created))
+
+
+class _Awaited(Exception):
+    """The content is read aside."""
 
 
 class _Stopped(Exception):
@@ -81,7 +117,12 @@ class Looker:
         *,
         content_limit: int,
         settle_ns: int = SETTLE_NS,
+        content: bool = True,
+        aside: Aside | None = None,
     ) -> None:
+        """Without `content` files are opened, so that what cannot be read is known, but not read."""
+        self._with_content = content
+        self._aside = aside
         self._tree = tree
         self._accounts = accounts
         self._budget = budget
@@ -92,7 +133,7 @@ class Looker:
 
     def look_at_all(
         self, folder_fd: int, prefix: bytes, candidates: list[Candidate]
-    ) -> list[tuple[Looked | Gone | None, Failure | None]]:
+    ) -> list[tuple[Looked | NoLook | None, Failure | None]]:
         """Look at several entries of one folder; stops early, with fewer results, when told to."""
         results = []
         for candidate in candidates:
@@ -106,7 +147,7 @@ class Looker:
 
     def look_at(
         self, folder_fd: int, prefix: bytes, candidate: Candidate
-    ) -> tuple[Looked | Gone | None, Failure | None]:
+    ) -> tuple[Looked | NoLook | None, Failure | None]:
         """Look at one entry: what came of it, and what went wrong. Neither: it is as it was."""
         path = prefix + candidate.name
         try:
@@ -116,6 +157,8 @@ class Looker:
             if stat.S_ISREG(mode):
                 return self._regular(folder_fd, path, candidate)
             return self._bare(folder_fd, path, candidate)
+        except _Awaited:
+            return AWAITED, None
         except OSError as error:
             if error.errno in _VANISHED:
                 return GONE, None
@@ -123,13 +166,13 @@ class Looker:
 
     def _regular(
         self, folder_fd: int, path: bytes, candidate: Candidate
-    ) -> tuple[Looked | Gone | None, Failure | None]:
+    ) -> tuple[Looked | NoLook | None, Failure | None]:
         fd = open_in(candidate.name, folder_fd)
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 return GONE, None
-            digest, status, problem = self._content(fd, status)
+            digest, status, problem = self._content(path, fd, status)
             item = self._item(fd, path, status, sha256=digest)
         finally:
             os.close(fd)
@@ -137,35 +180,34 @@ class Looker:
 
     def _followed(
         self, folder_fd: int, path: bytes, candidate: Candidate, target: Target
-    ) -> tuple[Looked | Gone | None, Failure | None]:
-        text = os.readlink(candidate.name, dir_fd=folder_fd)
+    ) -> tuple[Looked | NoLook | None, Failure | None]:
+        link = _Link.of(folder_fd, candidate)
         problem = ""
         if stat.S_ISREG(target.status.st_mode):
             fd = self._tree.open_file(target.path)
             try:
-                digest, status, problem = self._content(fd, os.fstat(fd))
-                item = self._item(fd, path, status, sha256=digest, link=text, link_mode=candidate.status.st_mode)
+                digest, status, problem = self._content(path, fd, os.fstat(fd))
+                item = self._item(fd, path, status, sha256=digest, link=link)
             finally:
                 os.close(fd)
         else:
             fd = self._tree.open(target.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 status = os.fstat(fd)
-                item = self._item(fd, path, status, link=text, link_mode=candidate.status.st_mode)
+                item = self._item(fd, path, status, link=link)
             finally:
                 os.close(fd)
         signature = pack_status(candidate.status) + pack_status(status)
         return self._result(candidate, item, signature, status, problem)
 
-    def _bare(self, folder_fd: int, path: bytes, candidate: Candidate) -> tuple[Looked | Gone | None, Failure | None]:
+    def _bare(self, folder_fd: int, path: bytes, candidate: Candidate) -> tuple[Looked | NoLook | None, Failure | None]:
         fd = os.open(candidate.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
         try:
             status = os.fstat(fd)
             if stat.S_IFMT(status.st_mode) != stat.S_IFMT(candidate.status.st_mode):
                 return GONE, None
             if stat.S_ISLNK(status.st_mode):
-                text = os.readlink(b"", dir_fd=fd)
-                item = self._item(fd, path, status, link=text, link_mode=status.st_mode)
+                item = self._item(fd, path, status, link=_Link(os.readlink(b"", dir_fd=fd), status, None))
             else:
                 item = self._item(fd, path, status)
         finally:
@@ -175,7 +217,7 @@ class Looker:
 
     def _unread(
         self, folder_fd: int, path: bytes, candidate: Candidate, reason: str
-    ) -> tuple[Looked | Gone | None, Failure | None]:
+    ) -> tuple[Looked | NoLook | None, Failure | None]:
         """An entry that could not be opened: new ones become items without a checksum, known ones stay as known."""
         failure = Failure(path, reason)
         target = candidate.target
@@ -192,46 +234,54 @@ class Looker:
         """Return what can be told of an entry that must not be opened for reading: all but its content."""
         flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
         target = candidate.target
-        link, link_mode = None, None
+        link: _Link | None = None
         try:
             if target is None:
                 fd = os.open(candidate.name, flags, dir_fd=folder_fd)
             else:
-                link, link_mode = os.readlink(candidate.name, dir_fd=folder_fd), candidate.status.st_mode
+                link = _Link.of(folder_fd, candidate)
                 fd = self._tree.open(target.path, flags)
         except OSError:
             status = candidate.status if target is None else target.status
-            return self._item(None, path, status, link=link, link_mode=link_mode)
+            return self._item(None, path, status, link=link)
         try:
-            return self._item(fd, path, os.fstat(fd), link=link, link_mode=link_mode)
+            return self._item(fd, path, os.fstat(fd), link=link)
         finally:
             os.close(fd)
 
     def _result(
         self, candidate: Candidate, item: FileItem, signature: bytes, status: os.stat_result, problem: str
-    ) -> tuple[Looked | Gone | None, Failure | None]:
+    ) -> tuple[Looked | NoLook | None, Failure | None]:
         failure = Failure(item.path, problem) if problem else None
         known = candidate.previous
         if stat.S_ISREG(item.mode) and not item.sha256:
-            signature = mark_unread(signature)
-            if known is not None and (not unread(known) or known == signature):
+            too_large = item.size > self._content_limit  # but what else it is counts
+            if known is not None and (known.startswith(signature) or not (unread(known) or too_large)):
                 return None, failure
+            signature = mark_unread(signature)
         else:
             signature = settled(signature, status, self._settle_ns)
         return Looked(item, signature, candidate.rules), failure
 
-    def _content(self, fd: int, status: os.stat_result) -> tuple[bytes, os.stat_result, str]:
+    def _content(self, path: bytes, fd: int, status: os.stat_result) -> tuple[bytes, os.stat_result, str]:
         """Return the digest, the status it belongs to, and what went wrong."""
         digest, problem = b"", ""
+        if not self._with_content:
+            return b"", status, ""
+        if self._aside is not None and self._aside.least <= status.st_size <= self._content_limit:
+            found = self._aside.take(path, fd, status)
+            if found is None:
+                raise _Awaited
+            return found
         for again in (True, False):
             if status.st_size > self._content_limit:
                 return b"", status, f"larger than the limit of {self._content_limit} bytes: not hashed"
             try:
-                digest, whole = self._digest(fd, status.st_size)
+                digest, whole = self._digest(fd, status)
             except OSError as error:
                 return b"", status, reason_of(error)
             after = os.fstat(fd)
-            if whole and pack_status(after) == pack_status(status):
+            if whole and (pack_status(after) == pack_status(status) or _only_grew(status, after)):
                 return digest, status, ""
             problem = "changed while it was read"
             if not again or status.st_size > _RETRY_LIMIT:
@@ -241,23 +291,19 @@ class Looker:
         # differs from what is there now, so the next run reads the file again.
         return digest, status, problem
 
-    def _digest(self, fd: int, size: int) -> tuple[bytes, bool]:
-        """Return the SHA-256 of the first `size` bytes, and whether there were that many."""
-        if size <= CHUNK:
+    def _digest(self, fd: int, status: os.stat_result) -> tuple[bytes, bool]:
+        """Return the SHA-256 of the bytes that there were by `status`, and whether all of them were there."""
+        size = status.st_size
+        if size <= PIECE:
             data = os.pread(fd, size, 0) if size else b""
             self._spent(len(data))
             return hashlib.sha256(data).digest(), len(data) == size
         state = hashlib.sha256()
-        buffer = bytearray(CHUNK)
-        view = memoryview(buffer)
         place = 0
-        while place < size:
-            count = os.preadv(fd, [view[: min(CHUNK, size - place)]], place)
-            if count == 0:
-                break
-            state.update(view[:count])
-            place += count
-            self._spent(count)
+        for piece, was_read in pieces(fd, status):
+            state.update(piece)
+            place += len(piece)
+            self._spent(len(piece) if was_read else 0)
         return state.digest(), place == size
 
     def _spent(self, count: int) -> None:
@@ -273,10 +319,10 @@ class Looker:
         status: os.stat_result,
         *,
         sha256: bytes = b"",
-        link: bytes | None = None,
-        link_mode: int | None = None,
+        link: _Link | None = None,
     ) -> FileItem:
         accounts = self._accounts
+        own = link.status if link is not None else status
         return FileItem(
             path=path,
             mode=status.st_mode,
@@ -290,8 +336,11 @@ class Looker:
             group=accounts.groups.get(status.st_gid, ""),
             acl="" if fd is None or stat.S_ISLNK(status.st_mode) else self._acl(fd, status),
             sha256=sha256,
-            link_target=link,
-            link_mode=link_mode,
+            link_target=link.text if link is not None else None,
+            link_mode=link.status.st_mode if link is not None else None,
+            # The links to a folder are its subfolders' entries.
+            links=1 if stat.S_ISDIR(own.st_mode) else own.st_nlink,
+            link_created_ns=link.created_ns if link is not None else None,
         )
 
     def _acl(self, fd: int, status: os.stat_result) -> str:
@@ -302,6 +351,15 @@ class Looker:
         if not access and not default:
             return ""
         return acl_text(access, default, self._accounts.users, self._accounts.groups)
+
+
+def _only_grew(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether a file became longer while it was read, as a log does: what was read is what it was.
+
+    Should it have been another change as well, the next look shows it: its signature is that of `before`.
+    """
+    owner = (before.st_mode, before.st_uid, before.st_gid)
+    return after.st_size > before.st_size and owner == (after.st_mode, after.st_uid, after.st_gid)
 
 
 def _attribute(place: int | bytes, name: str) -> bytes:

@@ -7,12 +7,12 @@ look; a network file system can hang the process for ever, and belongs to anothe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import Enum
 
 import msgspec
 
-__all__ = ["Barrier", "Mount", "barriers", "parse_mountinfo"]
+__all__ = ["Barrier", "Mount", "barriers", "network_mounts", "parse_mountinfo"]
 
 _PSEUDO = frozenset(
     b"autofs bdev binder binfmt_misc bpf cgroup cgroup2 configfs cpuset debugfs devpts efivarfs fuse.gvfsd-fuse "
@@ -55,6 +55,14 @@ class Mount(msgspec.Struct, frozen=True):
             return Barrier.NETWORK
         return None
 
+    @property
+    def is_touchable(self) -> bool:
+        """Whether even the status of its root may be asked for: the kernel itself answers, nobody else is waited for.
+
+        Of a pseudo file system that some program serves (lxcfs), or of an automount, that is not so.
+        """
+        return self.barrier() in (None, Barrier.PSEUDO) and not self.fs_type.startswith((b"fuse", b"autofs"))
+
 
 def parse_mountinfo(raw: bytes) -> Iterator[Mount]:
     """Yield the mounts; lines that cannot be understood are left out."""
@@ -69,21 +77,32 @@ def parse_mountinfo(raw: bytes) -> Iterator[Mount]:
             yield Mount(_unescape(fields[4]), kind, int(major), int(minor), _unescape(fields[3]))
 
 
-def barriers(mounts: Iterator[Mount], root: bytes, *, network: bool = False) -> dict[bytes, tuple[Mount, Barrier]]:
+def network_mounts(root: bytes) -> dict[bytes, Mount]:
+    """Return the mounts below `root` that are network file systems now, by their path without its prefix."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        found = barriers(parse_mountinfo(file.read()), root)
+    return {point: mount for point, (mount, barrier) in found.items() if barrier is Barrier.NETWORK}
+
+
+def barriers(
+    mounts: Iterator[Mount], root: bytes, *, network: Collection[bytes] = ()
+) -> dict[bytes, tuple[Mount, Barrier]]:
     """Return mount point (below `root`, without its prefix) → mount and barrier.
 
     Of several mounts at one point the last is the visible one. The file system that `root` itself lies on is no
-    barrier: a machine whose root is on the network is still this machine. `network` lets those be entered.
+    barrier: a machine whose root is on the network is still this machine. The network file systems at `network` may be
+    entered.
     """
     prefix = root.rstrip(b"/")
     visible: dict[bytes, Mount] = {mount.point: mount for mount in mounts}
     found = {}
     for point, mount in visible.items():
         barrier = mount.barrier()
-        if barrier is None or (network and barrier is Barrier.NETWORK):
+        if barrier is None or not point.startswith(prefix + b"/") or point == b"/":
             continue
-        if point.startswith(prefix + b"/") and point != b"/":
-            found[point[len(prefix) :]] = (mount, barrier)
+        inside = point[len(prefix) :]
+        if barrier is not Barrier.NETWORK or inside not in network:
+            found[inside] = (mount, barrier)
     return found
 
 

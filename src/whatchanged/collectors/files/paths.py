@@ -7,21 +7,26 @@ import sys
 assert sys.platform != "win32"
 
 import os
+import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
 from whatchanged.collectors.files.budget import Budget
 from whatchanged.collectors.files.links import Barred, Resolver
 from whatchanged.collectors.files.listing import Entry, Listing, Place, is_gone, prefix_of
-from whatchanged.collectors.files.look import Looked
+from whatchanged.collectors.files.look import AWAITED, Aside, Looked
+from whatchanged.collectors.files.mounts import Barrier, Mount
 from whatchanged.collectors.files.scope import Known, Scope
 from whatchanged.collectors.files.signature import SETTLE_NS
 from whatchanged.collectors.files.walk import CONTENT_LIMIT, FileCollector
 from whatchanged.collectors.outcome import Failure, reason_of
 
-__all__ = ["Missing", "PathLooker", "Unchanged", "Unmatched", "look"]
+__all__ = ["Missing", "Obstacle", "PathLooker", "Trace", "Unchanged", "Unmatched", "look"]
+
+_LONGEST_PATH, _LONGEST_NAME = 4096, 255
+"""PATH_MAX and NAME_MAX of Linux."""
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -42,6 +47,33 @@ class Unchanged(msgspec.Struct, frozen=True):
     path: bytes
 
 
+class Obstacle(msgspec.Struct, frozen=True):
+    """What keeps a walk from coming to a path."""
+
+    code: str
+    """`TooLong`, `PseudoFileSystem`, `Automount`, `NetworkFileSystem`, `LinkNotFollowed`, `LeadsOut`, `Denied`,
+    `Missing`: for programs."""
+    path: bytes
+    """Where: the path itself, or a folder above it."""
+    text: str
+    """For people."""
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """The way to a path."""
+
+    status: os.stat_result | None = None
+    """Of what is there, a link itself; None if nothing is, or if the way ends before."""
+    obstacle: Obstacle | None = None
+
+
+_BARRIER_CODES = {
+    Barrier.PSEUDO: "PseudoFileSystem",
+    Barrier.AUTOMOUNT: "Automount",
+    Barrier.NETWORK: "NetworkFileSystem",
+}
+
+
 class PathLooker:
     """Looks at single paths, as the walk would have come to them; for hints and for removal decisions.
 
@@ -56,10 +88,11 @@ class PathLooker:
         known: Known | None = None,
         budget: Budget | None = None,
         stop: threading.Event | None = None,
-        network_filesystems: bool = False,
+        network_mounts: Collection[bytes] = (),
         excluded: Callable[[bytes], bool] = lambda _path: False,
         content_limit: int = CONTENT_LIMIT,
         settle_ns: int = SETTLE_NS,
+        aside: Aside | None = None,
     ) -> None:
         self._collector = FileCollector(
             scope,
@@ -67,10 +100,11 @@ class PathLooker:
             known=known,
             budget=budget,
             stop=stop,
-            network_filesystems=network_filesystems,
+            network_mounts=network_mounts,
             excluded=excluded,
             content_limit=content_limit,
             settle_ns=settle_ns,
+            aside=aside,
         )
         self._machine, self._looker = self._collector.prepare()
         self._scope = scope
@@ -82,7 +116,7 @@ class PathLooker:
 
     def close(self) -> None:
         """Give the root's descriptor back."""
-        self._machine.tree.close()
+        self._machine.close()
 
     def __enter__(self) -> PathLooker:
         return self
@@ -92,6 +126,8 @@ class PathLooker:
 
     def look(self, path: bytes) -> Looked | Unchanged | Missing | Unmatched | Failure:
         """Look at `path`, an absolute path as items have it."""
+        if self._machine.refresh():
+            self._whole.forget()
         shown, _, name = path.rpartition(b"/")
         folder = shown or b"/"
         if not name:
@@ -118,6 +154,75 @@ class PathLooker:
             return self._entry(Place(folder, real), fd, name, path)
         finally:
             os.close(fd)
+
+    def file_system(self, path: bytes) -> int | None:
+        """Return the device of the nearest folder above `path` that is there, None if that cannot be said.
+
+        Of folders, because files of an overlay may have the numbers of its layers (overlayfs.rst, "Non-directories").
+        """
+        folder = path
+        while folder not in (b"", b"/"):
+            folder = folder.rpartition(b"/")[0] or b"/"
+            try:
+                real = self._whole.canonical(folder)
+                if real is None:
+                    continue
+                fd = self._machine.tree.open_folder(real)
+            except OSError as error:
+                if is_gone(error):
+                    continue
+                return None
+            try:
+                return os.fstat(fd).st_dev
+            finally:
+                os.close(fd)
+        return None
+
+    def trace(self, path: bytes) -> Trace:
+        """Follow the way that a walk would take to `path`, step by step; no file is opened for reading."""
+        if len(path) > _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in path.split(b"/")):
+            return Trace(obstacle=Obstacle("TooLong", path, "it is longer than the system can open"))
+        ways = _prefixes(path)
+        for folder in ways[:-1]:
+            if (obstacle := self._obstacle(folder)) is not None:
+                return Trace(obstacle=obstacle)
+        above, _, name = path.rpartition(b"/")
+        try:
+            real = self._whole.canonical(above or b"/")
+            if (mount := self._collector.mount_above(path)) is not None:
+                return Trace(obstacle=_behind(*mount, path))
+            if real is None:
+                return Trace(obstacle=Obstacle("Missing", above, f"{os.fsdecode(above)} is not there"))
+            status = self._machine.tree.lstat(prefix_of(real) + name)
+        except OSError as error:
+            return Trace(obstacle=_trouble(path, error))
+        if stat.S_ISLNK(status.st_mode) and self._policy(above or b"/", name) == "Ignore":
+            return Trace(status, Obstacle("LinkNotFollowed", path, "it is a link, and links are left out (Ignore)"))
+        return Trace(status)
+
+    def _obstacle(self, folder: bytes) -> Obstacle | None:
+        """Return what keeps a walk from entering `folder`, to whose parent it came."""
+        if (mount := self._collector.mount_above(folder)) is not None:
+            return _behind(*mount, folder)
+        try:
+            real = self._whole.canonical(folder)
+        except OSError as error:
+            return _trouble(folder, error)
+        shown = os.fsdecode(folder)
+        if real is None:
+            return Obstacle("Missing", folder, f"{shown} is not there")
+        if (mount := self._collector.mount_above(real)) is not None:
+            return _behind(*mount, folder)
+        if self._excluded(real):
+            return Obstacle("LeadsOut", folder, f"{shown} is {os.fsdecode(real)}, which the policy excludes")
+        above, _, name = folder.rpartition(b"/")
+        parent = self._whole.canonical(above or b"/")
+        if parent is None or real == prefix_of(parent) + name or folder in self._ways:
+            return None
+        policy = self._policy(above or b"/", name)
+        if policy == "Follow":
+            return None
+        return Obstacle("LinkNotFollowed", folder, f"{shown} is a link, and links are not followed ({policy})")
 
     def beyond_the_rules(self, folder: bytes) -> bool:
         """Whether the rules do not let a walk come to `folder` as the machine is now.
@@ -151,6 +256,8 @@ class PathLooker:
     def _entry(
         self, place: Place, fd: int, name: bytes, path: bytes
     ) -> Looked | Unchanged | Missing | Unmatched | Failure:
+        if (barrier := self._collector.untouchable(place.real).get(name)) is not None:
+            return Failure(path, barrier.value)
         try:
             entry = Entry(name, fd)
         except OSError as error:
@@ -167,7 +274,23 @@ class PathLooker:
         found, failure = results[0]
         if isinstance(found, Looked):
             return found
+        if found is AWAITED:
+            return Failure(path, "its content is being read")
         return failure if failure is not None else Missing(path)
+
+
+def _behind(mount: Mount, barrier: Barrier, path: bytes) -> Obstacle:
+    kind = mount.fs_type.decode(errors="replace")
+    where = os.fsdecode(mount.point)
+    return Obstacle(_BARRIER_CODES[barrier], path, f"{where} is a mount that is not entered: {barrier.value} ({kind})")
+
+
+def _trouble(path: bytes, error: OSError) -> Obstacle:
+    if isinstance(error, Barred):
+        return Obstacle("LeadsOut", path, f"{os.fsdecode(path)} {error}")
+    if is_gone(error):
+        return Obstacle("Missing", path, f"{os.fsdecode(path)} is not there")
+    return Obstacle("Denied", path, f"{os.fsdecode(path)}: {reason_of(error)}")
 
 
 def _prefixes(folder: bytes) -> list[bytes]:
@@ -176,9 +299,7 @@ def _prefixes(folder: bytes) -> list[bytes]:
     return [folder[:cut] for cut in (*cuts, len(folder)) if cut > 1]
 
 
-def look(
-    path: bytes, scope: Scope, root: bytes = b"/", *, network_filesystems: bool = False
-) -> Looked | Unchanged | Missing | Unmatched | Failure:
+def look(path: bytes, scope: Scope, root: bytes = b"/") -> Looked | Unchanged | Missing | Unmatched | Failure:
     """Look at one path, as the walk would have come to it."""
-    with PathLooker(scope, root, network_filesystems=network_filesystems) as looker:
+    with PathLooker(scope, root) as looker:
         return looker.look(path)

@@ -8,13 +8,33 @@ Equal signatures mean that nothing has to be read. They are opaque to the caller
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import time
 
-__all__ = ["NOWHERE", "SETTLE_NS", "changed_ns", "followed", "mark_unread", "pack_status", "settled", "unread"]
+__all__ = [
+    "INODE_AT",
+    "NOWHERE",
+    "SETTLE_NS",
+    "STATUS_SIZE",
+    "changed_ns",
+    "content_inode",
+    "content_size",
+    "followed",
+    "inode",
+    "mark_unread",
+    "pack_status",
+    "settled",
+    "unread",
+    "unsettled",
+]
 
 _PACKED = struct.Struct("<qqqQIII")
 _pack = _PACKED.pack
+STATUS_SIZE = _PACKED.size
+"""Bytes of one status in a signature."""
+INODE_AT = struct.calcsize("<qqq")
+"""Where the inode number (8 bytes) stands in a status."""
 _MASK = (1 << 64) - 1
 _pack_masked = struct.Struct("<QQQQIII").pack
 
@@ -57,9 +77,31 @@ def unread(signature: bytes) -> bool:
     return len(signature) % _PACKED.size == 1 and signature.endswith(_UNREAD)
 
 
+def unsettled(signature: bytes) -> bool:
+    """Whether the entry changed so shortly before the look that a later change may bear the same time."""
+    return len(signature) % _PACKED.size == 1 and signature.endswith(_UNSETTLED)
+
+
+def inode(signature: bytes) -> bytes:
+    """Return the inode number of the entry itself (of a link its own), packed."""
+    return signature[INODE_AT : INODE_AT + 8]
+
+
+def content_inode(signature: bytes) -> bytes:
+    """Return the inode number of what was looked at (of a followed link of what it leads to), packed."""
+    at = (len(signature) // STATUS_SIZE - 1) * STATUS_SIZE + INODE_AT
+    return signature[at : at + 8]
+
+
 def followed(signature: bytes) -> bool:
     """Whether it is that of a link which was looked at together with what it leads to (perhaps nowhere)."""
     return len(signature) >= 2 * _PACKED.size
+
+
+def content_size(signature: bytes) -> int:
+    """Return how many bytes of content were read for it; 0 for what has none: folders, links that are not followed."""
+    status = _PACKED.unpack_from(signature, (len(signature) // _PACKED.size - 1) * _PACKED.size)
+    return int(status[0]) if stat.S_ISREG(status[4]) and not unread(signature) else 0
 
 
 def changed_ns(signature: bytes) -> int:

@@ -19,7 +19,7 @@ import os
 import struct
 from collections.abc import Callable
 
-__all__ = ["FILE_FLAGS", "FOLDER_FLAGS", "Tree", "birth_time", "open_in"]
+__all__ = ["FILE_FLAGS", "FOLDER_FLAGS", "Tree", "birth_time", "mount_id", "open_in"]
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 # O_NONBLOCK: opening a FIFO must not wait for a writer. O_NOCTTY: nor may a terminal become ours.
@@ -46,6 +46,13 @@ _STATX_SIZE = 256
 _STATX_BTIME_AT = 80
 _STATX_MASK = struct.Struct("=I")
 _STATX_TIME = struct.Struct("=qI")
+_STATX_MNT_ID = 0x1000
+_STATX_MNT_ID_UNIQUE = 0x4000
+_STATX_MNT_ID_AT = 144
+_STATX_NUMBER = struct.Struct("=Q")
+_AT_FDCWD = -100
+_AT_NO_AUTOMOUNT = 0x800
+_AT_STATX_DONT_SYNC = 0x4000
 _statx: Callable[..., int] | None
 try:
     # PyDLL keeps the interpreter lock: the inode is in memory, and giving the lock away costs more than the call.
@@ -207,3 +214,21 @@ def birth_time(fd: int, name: bytes = b"") -> int | None:
     seconds, nanoseconds = _STATX_TIME.unpack_from(raw, _STATX_BTIME_AT)
     # 0 is what file systems say that were made without birth times (an unpacked image); stat(1) shows `-` for it.
     return int(seconds) * 10**9 + int(nanoseconds) or None
+
+
+def mount_id(path: bytes) -> int | None:
+    """Return the id of the mount that `path` lies on, or None where the kernel does not tell.
+
+    Ids are never used twice since Linux 6.8 (STATX_MNT_ID_UNIQUE); before it they may be. Nothing is mounted for it.
+    """
+    call = getattr(_libc, "statx", None)
+    if call is None:
+        return None
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    flags = _AT_SYMLINK_NOFOLLOW | _AT_NO_AUTOMOUNT | _AT_STATX_DONT_SYNC
+    for wanted in (_STATX_MNT_ID_UNIQUE, _STATX_MNT_ID):
+        if call(_AT_FDCWD, path, flags, wanted, buffer) != 0:
+            return None
+        if _STATX_MASK.unpack_from(buffer.raw)[0] & wanted:
+            return int(_STATX_NUMBER.unpack_from(buffer.raw, _STATX_MNT_ID_AT)[0])
+    return None

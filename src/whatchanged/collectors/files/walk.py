@@ -12,10 +12,11 @@ import sys
 assert sys.platform != "win32"
 
 import os
+import select
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -23,7 +24,7 @@ from whatchanged.collectors.files.accounts import Accounts
 from whatchanged.collectors.files.budget import Budget, Unlimited
 from whatchanged.collectors.files.links import Barred, Resolver, Target
 from whatchanged.collectors.files.listing import FolderLook, Listing, Pending, Place, Tasks, is_gone, prefix_of
-from whatchanged.collectors.files.look import GONE, Candidate, Gone, Looked, Looker
+from whatchanged.collectors.files.look import AWAITED, GONE, Aside, Candidate, Looked, Looker, NoLook
 from whatchanged.collectors.files.mounts import Barrier, Mount, barriers, parse_mountinfo
 from whatchanged.collectors.files.scope import Known, Scope
 from whatchanged.collectors.files.signature import SETTLE_NS
@@ -59,19 +60,49 @@ class Nothing:
 class _Machine:
     """What a run knows of the machine: its tree, mounts and accounts."""
 
-    def __init__(self, root: bytes, *, network: bool, excluded: Callable[[bytes], bool]) -> None:
+    def __init__(self, root: bytes, *, network: Collection[bytes], excluded: Callable[[bytes], bool]) -> None:
+        self._network = network
         self.tree = Tree(root)
-        with open("/proc/self/mountinfo", "rb") as file:
-            mounts = list(parse_mountinfo(file.read()))
-        self.barriers: dict[bytes, tuple[Mount, Barrier]] = barriers(iter(mounts), self.tree.root, network=network)
+        self.barriers: dict[bytes, tuple[Mount, Barrier]] = {}
+        self.untouchable: dict[bytes, dict[bytes, Barrier]] = {}
+        """Folder → the names in it that are mount points of which not even the status may be asked for."""
+        self.barrier_devices: dict[int, Barrier] = {}
+        self.resolver = Resolver(self.tree, self.barriers, excluded)
+        self._mounts = open("/proc/self/mountinfo", "rb", buffering=0)  # noqa: SIM115 - closed by `close`
+        self._changed = select.poll()
+        self._changed.register(self._mounts, select.POLLPRI)
+        self._read_mounts()
+        self.accounts = Accounts.of(self.tree)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self.tree.close()
+        self._mounts.close()
+
+    def refresh(self) -> bool:
+        """Read the mounts again if any came or went: a run may take minutes, and what came may not answer."""
+        changed = bool(self._changed.poll(0))
+        if changed:
+            self._read_mounts()
+            self.resolver.forget()
+        return changed
+
+    def _read_mounts(self) -> None:
+        self._mounts.seek(0)
+        found = barriers(parse_mountinfo(self._mounts.read()), self.tree.root, network=self._network)
+        self.barriers.clear()  # in place: the resolver holds it too
+        self.barriers.update(found)
+        self.untouchable.clear()
+        for point, (mount, barrier) in found.items():
+            if not mount.is_touchable:
+                folder, _, name = point.rpartition(b"/")
+                self.untouchable.setdefault(folder or b"/", {})[name] = barrier
         own = os.stat(self.tree.root).st_dev
         self.barrier_devices = {
             device: barrier
-            for mount, barrier in self.barriers.values()
+            for mount, barrier in found.values()
             if (device := os.makedev(mount.major, mount.minor)) != own
         }
-        self.resolver = Resolver(self.tree, self.barriers, excluded)
-        self.accounts = Accounts.of(self.tree)
 
 
 class _Promptness:
@@ -125,12 +156,20 @@ class FileCollector:
         budget: Budget | None = None,
         stop: threading.Event | None = None,
         rehash: bool | Callable[[bytes], bool] = False,
-        network_filesystems: bool = False,
+        network_mounts: Collection[bytes] = (),
         excluded: Callable[[bytes], bool] = lambda _path: False,
         content_limit: int = CONTENT_LIMIT,
         settle_ns: int = SETTLE_NS,
+        content: bool = True,
+        aside: Aside | None = None,
     ) -> None:
-        """`excluded`: real paths that nothing may lead to; what is shown under them is the scope's matter."""
+        """`network_mounts`: where network file systems are mounted that may be entered: whoever does may wait for ever.
+
+        `excluded`: real paths that nothing may lead to; what is shown under them is the scope's matter.
+
+        Without `content` no file is read, and items have no checksum.
+        """
+        self._with_content = content
         self.scope = scope
         self._root = root
         self.known: Known = known if known is not None else Nothing()
@@ -138,10 +177,11 @@ class FileCollector:
         self._budget: Budget = budget or Unlimited()
         self.stop = stop or threading.Event()
         self.rehash = rehash if callable(rehash) else (lambda _folder, always=rehash: always)
-        self._network = network_filesystems
+        self._network = frozenset(network_mounts)
         self._excluded = excluded
         self._content_limit = content_limit
         self._settle_ns = settle_ns
+        self._aside = aside
         self.tally = Tally()
         self._stack: list[Place] = []
         self._visits: Counter[bytes] = Counter()
@@ -173,7 +213,7 @@ class FileCollector:
             for fd in self._left_open:
                 os.close(fd)
             self._left_open.clear()
-            machine.tree.close()
+            machine.close()
             self.outcome = self.tally.outcome(stopped=self.stop.is_set())
 
     def prepare(self) -> tuple[_Machine, Looker]:
@@ -189,20 +229,24 @@ class FileCollector:
             self.tally,
             content_limit=self._content_limit,
             settle_ns=self._settle_ns,
+            content=self._with_content,
+            aside=self._aside,
         )
         return machine, self._looker
 
     def _roots(self) -> Iterator[Place]:
         for shown in self.scope.roots():
             folder = shown.rstrip(b"/") or b"/"
-            barrier = self.barrier_above(folder)
+            point, barrier = self._above(folder)
             if barrier is not None:
-                self.tally.skip(folder, barrier.value)
+                self.skip(folder, barrier, point)
                 continue
             try:
                 real = self.resolver.canonical(folder)
             except Barred as error:
-                self.tally.skip(folder, str(error))
+                found = self._machine.barriers.get(error.filename)
+                remote = found is not None and found[1] is Barrier.NETWORK
+                self.tally.skip(folder, str(error), error.filename if remote else b"")
             except OSError as error:
                 self.tally.deny(folder, reason_of(error))
             else:
@@ -211,18 +255,31 @@ class FileCollector:
 
     def barrier_above(self, folder: bytes) -> Barrier | None:
         """Return the barrier that `folder` is or lies behind, or None."""
+        return self._above(folder)[1]
+
+    def mount_above(self, folder: bytes) -> tuple[Mount, Barrier] | None:
+        """Return the mount that is a barrier and that `folder` is or lies behind, or None."""
+        return self._machine.barriers.get(self._above(folder)[0])
+
+    def _above(self, folder: bytes) -> tuple[bytes, Barrier | None]:
         path = folder
         while path not in (b"", b"/"):
             found = self._machine.barriers.get(path)
             if found is not None:
-                return found[1]
+                return path, found[1]
             path = path.rpartition(b"/")[0]
-        return None
+        return b"", None
+
+    def untouchable(self, folder: bytes) -> Mapping[bytes, Barrier]:
+        """Return the names in the real `folder` that must not be touched, each with its barrier."""
+        return self._machine.untouchable.get(folder, {})
 
     def _visit(self, place: Place) -> Iterator[Pending]:
+        self._machine.refresh()
         found = self._machine.barriers.get(place.real)
         if found is not None:
-            self._skip(place, found[1])
+            if found[1] is not Barrier.PSEUDO:
+                self.skip(place.shown, found[1], place.real)
             return
         if len(place.shown) > _MAX_PATH:
             self.tally.deny(place.shown, f"path longer than {_MAX_PATH} bytes")
@@ -236,13 +293,14 @@ class FileCollector:
             return
         if place.real != b"/" and (device := self._machine.barrier_devices.get(os.fstat(fd).st_dev)) is not None:
             os.close(fd)
-            self._skip(place, device)
+            if device is not Barrier.PSEUDO:
+                self.skip(place.shown, device, b"")
             return
         yield from self._list(place, fd)
 
-    def _skip(self, place: Place, barrier: Barrier) -> None:
-        if barrier is not Barrier.PSEUDO:
-            self.tally.skip(place.shown, barrier.value)
+    def skip(self, shown: bytes, barrier: Barrier, point: bytes) -> None:
+        """Record that `shown` is not entered because of the mount at the real path `point`."""
+        self.tally.skip(shown, barrier.value, point if barrier is Barrier.NETWORK else b"")
 
     def _list(self, place: Place, fd: int) -> Iterator[Pending]:
         """List one folder; owns `fd`, and hands it on with the last pending look."""
@@ -281,14 +339,17 @@ class FileCollector:
                 for name in pending.known
                 if name not in pending.present and (scope.matching(name) or scope.matching(name, folder=True))
             ]
-        self.tally.seen += len(look.unchanged) + len(look.looked)
+        self.tally.seen += len(look.unchanged) + len(look.looked) + len(look.awaited)
         self.tally.looked += len(look.looked)
         for failure in look.failures:
             self.tally.fail(failure)
         return look
 
     def _gather(
-        self, pending: Pending, candidates: list[Candidate], results: list[tuple[Looked | Gone | None, Failure | None]]
+        self,
+        pending: Pending,
+        candidates: list[Candidate],
+        results: list[tuple[Looked | NoLook | None, Failure | None]],
     ) -> None:
         look = pending.look
         if len(results) < len(candidates):  # told to stop: what was not looked at has not vanished
@@ -302,6 +363,8 @@ class FileCollector:
                 if pending.present is None:
                     pending.present = set(pending.known)
                 pending.present.discard(candidate.name)
+            elif found is AWAITED:
+                look.awaited.append(candidate.name)
             elif failure is None:
                 look.unchanged.append(candidate.name)
 

@@ -1,4 +1,4 @@
-"""Daemons of a Linux machine: service units and SysV scripts.
+"""Daemons of a Linux machine: service units and SysV scripts, or the scripts of OpenRC.
 
 What a unit *is* (name, file, account, description, enablement) is always read from the unit files, so that it does
 not depend on whether systemd has the unit loaded; what it *does* is asked of the running systemd. A poll is one
@@ -10,7 +10,8 @@ Judgements, so that a poll of an idle machine is silent:
 - transient units (`systemd-run`) are nobody's configuration and are left out; generated ones stay;
 - a loaded instance (`getty@tty1.service`) is an item when its template can be enabled; instances of others
   (`user@1000`, `systemd-fsck@…`, a socket's connections) come and go with their cause;
-- a oneshot that ends by itself is always `Stopped`: being started by a timer is no change;
+- a oneshot that ends by itself is always `Stopped`: being started by a timer is no change; which timer, and when, is
+  a fact of it all the same;
 - reloading is `Running`; starting, stopping, and waiting for either are *unsettled*: what comes of it is the change;
 - while the machine itself starts or stops, nothing is said of its daemons: a reboot is no change of any of them.
 """
@@ -29,22 +30,19 @@ from enum import Enum
 
 import msgspec
 
-from whatchanged.collectors.files.links import Resolver
 from whatchanged.collectors.files.signature import SETTLE_NS
 from whatchanged.collectors.files.system import Tree
 from whatchanged.collectors.outcome import Failure, Snapshot, Tally, reason_of
-from whatchanged.collectors.services.unit_tree import (
-    ABSENT,
-    Stamp,
-    UnitFile,
-    UnitTree,
-    is_service_name,
-    stamp_of,
-    template_of,
+from whatchanged.collectors.services.scripts import (
+    is_openrc,
+    openrc_changes_run_level,
+    openrc_scripts,
+    sysv_scripts,
 )
+from whatchanged.collectors.services.unit_tree import ABSENT, Stamp, UnitFile, UnitTree, stamp_of, template_of
 from whatchanged.records.items import DaemonItem
 
-__all__ = ["Loaded", "MachineState", "SystemdCollector", "machine_state", "parse_show", "sysv_enablement"]
+__all__ = ["Loaded", "MachineState", "SystemdCollector", "machine_state", "parse_show"]
 
 _SYSTEMCTL = ("/usr/bin/systemctl", "/bin/systemctl")
 _PROPERTIES = (
@@ -68,7 +66,6 @@ _STATES = {
     "deactivating": "StopPending",
 }
 _PENDING = frozenset({"StartPending", "StopPending"})
-_RUNLEVELS = "2345"
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -124,6 +121,11 @@ def machine_state(units: Iterable[Loaded]) -> MachineState:
     return MachineState.STARTING if any(target.job for target in targets.values()) else MachineState.RUNNING
 
 
+def _openrc_state(tree: Tree) -> MachineState:
+    starting, stopping = openrc_changes_run_level(tree)
+    return MachineState.STOPPING if stopping else MachineState.STARTING if starting else MachineState.RUNNING
+
+
 def parse_show(raw: bytes) -> Iterator[Loaded]:
     """Yield the units of `systemctl show` output: blocks of `Property=value` between empty lines. Pure."""
     for block in raw.decode(errors="replace").split("\n\n"):
@@ -157,6 +159,8 @@ class SystemdCollector:
         self._units: list[UnitFile] = []
         self._unreadable: set[bytes] = set()
         self._scripts: list[DaemonItem] = []
+        self._openrc = False
+        self._triggers: dict[str, str | None] = {}
         self._starting_since: float | None = None
 
     def run(self) -> Snapshot[DaemonItem]:
@@ -176,7 +180,8 @@ class SystemdCollector:
         items, pending = (found.items, found.pending) if found is not None else ({}, set())
         tally.seen = tally.looked = len(items)
         sorted_items = tuple(items[name] for name in sorted(items))
-        return Snapshot(items=sorted_items, outcome=tally.outcome(), unsettled=frozenset(pending))
+        # What failed may well have met systemd while it executed itself anew.
+        return Snapshot(items=sorted_items, outcome=tally.outcome(), unsettled=frozenset(pending), soon=tally.broken)
 
     def _in_between(self, machine: MachineState) -> bool:
         if machine is MachineState.STOPPING:
@@ -196,12 +201,14 @@ class SystemdCollector:
         try:
             with Tree(self._root) as tree:
                 self._read_files(tree, tally)
+                machine = _openrc_state(tree) if self._openrc else None
                 loaded = self._loaded(tally)
                 if loaded and self._stamp != _restamp(tree, self._stamp):
                     return None
             services = [unit for unit in loaded if unit.name.endswith(".service")]
             items, pending = _join(self._units, self._scripts, services, _life_of_the_machine() if loaded else "")
-            return _Found(items, pending | self._unreadable, machine_state(loaded))
+            items = {name: _with_triggers(item, self._triggers) for name, item in items.items()}
+            return _Found(items, pending | self._unreadable, machine or machine_state(loaded))
         except OSError as error:
             tally.broken = True
             tally.fail(Failure(self._root, reason_of(error)), item=False)
@@ -213,14 +220,20 @@ class SystemdCollector:
         if self._whole and self._stamp == _restamp(tree, self._stamp):
             return
         begun = time.time_ns()
-        units = UnitTree(tree, tally)
-        self._units = units.units()
-        self._unreadable = units.unreadable
-        self._scripts = _scripts(tree, {unit.name for unit in self._units}, tally, units.stamp)
+        stamp: list[Stamp] = []
+        self._openrc = is_openrc(tree, stamp)
+        if self._openrc:
+            self._units, self._triggers, self._unreadable = [], {}, set()
+            self._scripts = openrc_scripts(tree, _life_of_the_machine(), tally, stamp)
+        else:
+            units = UnitTree(tree, tally)
+            self._units, self._triggers, self._unreadable = units.units(), units.triggers(), units.unreadable
+            stamp += units.stamp
+            self._scripts = sysv_scripts(tree, {unit.name for unit in self._units}, tally, stamp)
         # What changed just before it was read may change again within the same tick of the clock, unseen.
-        newest = max((changed for _, changed, _ in units.stamp), default=0)
+        newest = max((changed for _, changed, _ in stamp), default=0)
         self._whole = tally.outcome().failures_total == 0 and not newest - begun > -SETTLE_NS
-        self._stamp = units.stamp
+        self._stamp = stamp
 
     def _loaded(self, tally: Tally) -> list[Loaded]:
         if os.path.realpath(self._root) != b"/" or not os.path.isdir("/run/systemd/system"):  # sd_booted(3)
@@ -268,6 +281,8 @@ def _join(
             items[unit.name] = _item(unit, unit.name, service)
     for script in scripts:
         items.setdefault(script.name, script)
+        if script.state in _PENDING:
+            pending.add(script.key())
     for name, service in running.items():
         if name not in items and (owner := _template(name, by_name)) is not None:
             items[name] = _item(owner, name, service)
@@ -306,64 +321,18 @@ def _item(unit: UnitFile, name: str, service: Loaded | None) -> DaemonItem:
     )
 
 
+def _with_triggers(item: DaemonItem, triggers: dict[str, str | None]) -> DaemonItem:
+    """Say what starts it: of an instance what starts it alone, or any of its template."""
+    template = template_of(item.name.encode())
+    name = item.name if item.name in triggers or template is None else template.decode()
+    return msgspec.structs.replace(item, triggered_by=triggers.get(name, ""))
+
+
 def _script(unit: UnitFile, service: Loaded | None) -> DaemonItem:
     """A unit that a generator made of a SysV script: the script is what the daemon is."""
     return msgspec.structs.replace(
         _item(unit, unit.name, service), path=os.path.normpath(unit.text.source_path), controller="init"
     )
-
-
-def _scripts(tree: Tree, units: set[str], tally: Tally, stamp: list[Stamp]) -> list[DaemonItem]:
-    """Return the SysV scripts that no unit stands for."""
-    try:
-        names = _folder(tree, b"/etc/init.d", stamp)
-        links = {level: _folder(tree, b"/etc/rc%s.d" % level.encode(), stamp) for level in _RUNLEVELS}
-    except OSError as error:
-        tally.deny(b"/etc/init.d", reason_of(error))
-        return []
-    items = []
-    for name in sorted(names):
-        unit = name + b".service"
-        if not is_service_name(unit) or unit.decode() in units or b"." in name:
-            continue
-        status = tree.lstat(b"/etc/init.d/" + name)
-        if status.st_mode & 0o170111 & ~0o170000 and status.st_mode & 0o170000 == 0o100000:
-            items.append(
-                DaemonItem(
-                    name=unit.decode(),
-                    display_name=name.decode(),
-                    path=f"/etc/init.d/{name.decode()}",
-                    account="root",
-                    controller="init",
-                    runlevels=sysv_enablement(name, links),
-                )
-            )
-    return items
-
-
-def sysv_enablement(name: bytes, links: dict[str, set[bytes]]) -> str:
-    """Return `enabled` if a start link exists in any multi-user run level, else `disabled`. Pure.
-
-    The run levels themselves (and the two digits of order) differ from tool to tool and time to time.
-    """
-    for found in links.values():
-        if any(link[:1] == b"S" and link[1:3].isdigit() and link[3:] == name for link in found):
-            return "enabled"
-    return "disabled"
-
-
-def _folder(tree: Tree, path: bytes, stamp: list[Stamp]) -> set[bytes]:
-    real = Resolver(tree, ()).canonical(path)
-    if real is None:
-        stamp.append((path, *ABSENT))
-        return set()
-    fd = tree.open_folder(real)
-    try:
-        status = os.fstat(fd)
-        stamp.append(stamp_of(real, status))
-        return {os.fsencode(name) for name in os.listdir(fd)}
-    finally:
-        os.close(fd)
 
 
 def _restamp(tree: Tree, stamp: list[Stamp]) -> list[Stamp]:

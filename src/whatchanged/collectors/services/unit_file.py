@@ -9,6 +9,13 @@ import msgspec
 __all__ = ["UnitText", "parse_unit", "truth"]
 
 _MAX_LINES = 100_000
+# systemd.timer(5), systemd.socket(5), systemd.path(5). An empty value of any of them takes all of its section back.
+_CAUSES = {
+    "Timer": {"OnActiveSec", "OnBootSec", "OnStartupSec", "OnUnitActiveSec", "OnUnitInactiveSec", "OnCalendar"},
+    "Socket": {"ListenStream", "ListenDatagram", "ListenSequentialPacket", "ListenFIFO", "ListenSpecial",
+               "ListenNetlink", "ListenMessageQueue", "ListenUSBFunction"},
+    "Path": {"PathExists", "PathExistsGlob", "PathChanged", "PathModified", "DirectoryNotEmpty"},
+}  # fmt: skip
 
 
 class UnitText(msgspec.Struct):
@@ -25,6 +32,14 @@ class UnitText(msgspec.Struct):
     default_instance: str = ""
     source_path: str = ""
     """SourcePath=: what a generator made the unit of."""
+    causes: list[str] = msgspec.field(default_factory=list)
+    """When a timer, socket or path unit starts what it starts, such as `OnCalendar=daily`."""
+    delay: str = ""
+    """RandomizedDelaySec= of a timer."""
+    starts: str = ""
+    """Unit= of a timer or path unit, Service= of a socket; empty where the name says it."""
+    accept: bool = False
+    """Accept= of a socket: an instance of a template for each connection."""
 
 
 def truth(value: str) -> bool:
@@ -86,5 +101,13 @@ def _apply(unit: UnitText, section: str, key: str, value: str) -> None:
             unit.wanted_by += value.split()
         case "Install", "Also":
             unit.also += value.split()
+        case "Timer", "RandomizedDelaySec":
+            unit.delay = value
+        case ("Timer" | "Path", "Unit") | ("Socket", "Service"):
+            unit.starts = value
+        case "Socket", "Accept":
+            unit.accept = truth(value)
+        case _ if key in _CAUSES.get(section, ()):
+            unit.causes = [*unit.causes, f"{key}={value}"] if value else []
         case _:
             pass

@@ -1,4 +1,5 @@
-"""Service units on disk and their enablement: what `systemctl --root=DIR list-unit-files` says, by reading.
+"""Service units on disk, their enablement and what triggers them: what `systemctl --root=DIR list-unit-files` says, by
+reading.
 
 The search path is systemd.unit(5)'s; the words and their order of precedence follow systemd's
 `unit_file_lookup_state` (src/shared/install.c). Works on mounted images and in containers without systemd, and
@@ -47,7 +48,9 @@ Stamp = tuple[bytes, int, int]
 """Path, change time and inode of something that was read: what moves when it changes, whatever else is forged."""
 ABSENT = (0, 0)
 """The time and inode of what is not there: it may come."""
-_NAME = re.compile(rb"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\@-]*)?\.service\Z")
+_NAME = re.compile(rb"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\@-]*)?\.(service|timer|socket|path)\Z")
+_DROP_INS = re.compile(rb"(.+\.)?(service|timer|socket|path)\.d\Z")
+_MOST_CAUSES = 100
 _LARGEST = 1024 * 1024
 _MAX_NAME = 255
 _MAX_LINKS = 16
@@ -85,13 +88,18 @@ def stamp_of(path: bytes, status: os.stat_result) -> Stamp:
 
 def is_service_name(name: bytes) -> bool:
     """Say whether systemd would take `name` for that of a service unit."""
+    return name.endswith(b".service") and _is_unit_name(name)
+
+
+def _is_unit_name(name: bytes) -> bool:
     return len(name) <= _MAX_NAME and _NAME.match(name) is not None
 
 
 def template_of(name: bytes) -> bytes | None:
     """Return `foo@.service` for `foo@bar.service`, None for anything but an instance."""
-    stem, at, instance = name.removesuffix(b".service").partition(b"@")
-    return stem + b"@.service" if at and instance else None
+    stem, dot, suffix = name.rpartition(b".")
+    stem, at, instance = stem.partition(b"@")
+    return stem + b"@" + dot + suffix if at and instance else None
 
 
 class UnitTree:
@@ -108,7 +116,7 @@ class UnitTree:
         self.stamp: list[Stamp] = []
         """Everything that was read."""
         self.unreadable: set[bytes] = set()
-        """Names of units that are there, but could not be read."""
+        """Names of services that are there, but could not be read."""
         for folder in SEARCH_PATH:
             self._read_folder(folder)
 
@@ -122,6 +130,26 @@ class UnitTree:
                 shown = found.path if found.mode != "masked" else self._first(name).path
                 units.append(UnitFile(name.decode(), os.fsdecode(shown), self._state(name, found), found.text))
         return units
+
+    def triggers(self) -> dict[str, str | None]:
+        """Return service → the timers, sockets and paths that start it: name, enablement and when; by name.
+
+        None if one of them could not be read. Units that aliases stand for, and transient ones, are left out.
+        """
+        found: dict[str, list[str]] = {}
+        untold: set[str] = set()
+        names = {
+            n for entries in self._folders.values() for n in entries if _is_unit_name(n) and not is_service_name(n)
+        }
+        for name in sorted(names):
+            trigger = self._discover(name)
+            if trigger is None:
+                untold.add(_started_by(name, UnitText()))
+            elif (state := self._state(name, trigger)) not in ("alias", "bad", "transient"):
+                causes = _shown_causes(trigger.text)
+                text = f"{name.decode()} ({'; '.join((state, *causes))})"
+                found.setdefault(_started_by(name, trigger.text), []).append(text)
+        return {**{name: ", ".join(texts) for name, texts in found.items()}, **dict.fromkeys(untold)}
 
     # Reading
 
@@ -145,12 +173,12 @@ class UnitTree:
                 if stat.S_ISDIR(mode):
                     if name.endswith((b".wants", b".requires", b".upholds")):
                         wants.update(n for n, m in self._list_inner(real + b"/" + name) if stat.S_ISLNK(m))
-                    elif name.endswith(b".service.d") or name == b"service.d":
+                    elif _DROP_INS.match(name):
                         found = (n for n, _ in self._list_inner(real + b"/" + name) if n.endswith(b".conf"))
                         self._drop_ins.setdefault(name, []).extend(path + b"/" + n for n in found)
-                elif stat.S_ISLNK(mode) and is_service_name(name):
+                elif stat.S_ISLNK(mode) and _is_unit_name(name):
                     entries[name] = _Entry(path, self._tree.status_and_link(real + b"/" + name)[1])
-                elif stat.S_ISREG(mode) and is_service_name(name):
+                elif stat.S_ISREG(mode) and _is_unit_name(name):
                     entries[name] = _Entry(path)
         except FileNotFoundError:
             pass  # changed while it was read: the next look comes soon, because the stamp moved
@@ -233,7 +261,8 @@ class UnitTree:
             return _Found(name, path, "bad", UnitText())
         except OSError as error:
             self._tally.fail(Failure(path, reason_of(error)))
-            self.unreadable.add(asked)
+            if is_service_name(asked):
+                self.unreadable.add(asked)
             return None
         if raw is None:
             return _Found(name, path, "masked", UnitText())
@@ -243,7 +272,8 @@ class UnitTree:
         """Return the texts of the drop-ins, by file name; a folder earlier in the search path wins."""
         chosen: dict[bytes, bytes] = {}
         names = [name] if (template := template_of(name)) is None else [name, template]
-        for stem in (*(stem for one in names for stem in _drop_in_folders(one)), b"service.d"):
+        kind = name.rpartition(b".")[2] + b".d"
+        for stem in (*(stem for one in names for stem in _drop_in_folders(one)), kind):
             for path in self._drop_ins.get(stem, ()):
                 chosen.setdefault(path.rpartition(b"/")[2], path)
         texts = []
@@ -321,13 +351,29 @@ class UnitTree:
     def _known_names(self, name: bytes, text: UnitText) -> set[bytes]:
         """Return the link names that `systemctl enable` would make."""
         names = {name, *(alias.encode() for alias in text.alias)}
-        if name.endswith(b"@.service") and text.default_instance:
+        if b"@." in name and text.default_instance:
             names.add(name.replace(b"@.", b"@" + text.default_instance.encode() + b"."))
         return names
 
 
+def _started_by(trigger: bytes, text: UnitText) -> str:
+    """Return the service that a timer, socket or path unit starts."""
+    stem = trigger.rpartition(b".")[0].decode()
+    if text.starts:
+        # Of a template, whatever the instance.
+        prefix = stem.partition("@")[0]
+        return re.sub("%[iIpP]", lambda found: "" if found[0] in ("%i", "%I") else prefix, text.starts)
+    return f"{stem}@.service" if text.accept and "@" not in stem else f"{stem}.service"
+
+
+def _shown_causes(text: UnitText) -> list[str]:
+    causes = [*text.causes, *([f"RandomizedDelaySec={text.delay}"] if text.delay else [])]
+    more = len(causes) - _MOST_CAUSES
+    return causes if more <= 0 else [*causes[:_MOST_CAUSES], f"and {more} more"]
+
+
 def _drop_in_folders(name: bytes) -> list[bytes]:
     """Return the drop-in folders of a unit: of `a-b.service` those of `a-b.service` and of `a-.service`."""
-    stem = name.removesuffix(b".service")
+    stem, dot, suffix = name.rpartition(b".")
     cuts = [at + 1 for at in range(len(stem) - 1) if stem[at : at + 1] == b"-"]
-    return [name + b".d", *(stem[:cut] + b".service.d" for cut in reversed(cuts))]
+    return [name + b".d", *(stem[:cut] + dot + suffix + b".d" for cut in reversed(cuts))]

@@ -23,10 +23,10 @@ from whatchanged.collectors.software.package_system import Look, Root
 from whatchanged.collectors.software.purl import distribution_purl
 from whatchanged.records.items import SoftwareItem
 
-__all__ = ["Apk", "ApkPackage", "apk_packages"]
+__all__ = ["LARGEST", "Apk", "ApkPackage", "apk_packages", "find_database", "is_locked"]
 
 _FOLDERS = (b"/usr/lib/apk/db", b"/lib/apk/db")
-_LARGEST = 512 * 1024 * 1024
+LARGEST = 512 * 1024 * 1024
 
 
 class ApkPackage(msgspec.Struct, frozen=True):
@@ -34,7 +34,12 @@ class ApkPackage(msgspec.Struct, frozen=True):
 
     fields: dict[bytes, str]
     """First letter of the line → value."""
-    metadata_files: frozenset[bytes]
+    files: tuple[bytes, ...]
+
+    @property
+    def metadata_files(self) -> frozenset[bytes]:
+        """Files by which language package managers know a package."""
+        return frozenset(path for path in self.files if path.endswith(METADATA_NAMES))
 
     def item(self, distribution: Distribution) -> SoftwareItem:
         """Return it as an item."""
@@ -59,18 +64,29 @@ class Apk:
 
     def look(self, root: Root, owned: frozenset[bytes]) -> Look:
         """Return the installed packages. Raises OSError, PackageDatabaseError."""
-        for folder in filter(None, map(root.folder, _FOLDERS)):
-            if root.status(folder + b"/installed") is not None:
-                raw = root.content(folder + b"/installed", _LARGEST)
-                found = list(apk_packages(raw))
-                if raw.strip() and not found:
-                    raise PackageDatabaseError("it holds no package")
-                return Look(
-                    items=tuple(package.item(root.distribution) for package in found),
-                    busy=is_flocked(root.tree, folder + b"/lock"),
-                    owned=frozenset().union(*(package.metadata_files for package in found)),
-                )
-        return Look()
+        path = find_database(root)
+        if path is None:
+            return Look()
+        raw = root.content(path, LARGEST)
+        found = list(apk_packages(raw))
+        if raw.strip() and not found:
+            raise PackageDatabaseError("it holds no package")
+        return Look(
+            items=tuple(package.item(root.distribution) for package in found),
+            busy=is_locked(root, path),
+            owned=frozenset().union(*(package.metadata_files for package in found)),
+        )
+
+
+def find_database(root: Root) -> bytes | None:
+    """Return the canonical path of the installed database, or None. Raises OSError."""
+    paths = (folder + b"/installed" for folder in filter(None, map(root.folder, _FOLDERS)))
+    return next((path for path in paths if root.status(path) is not None), None)
+
+
+def is_locked(root: Root, path: bytes) -> bool:
+    """Say whether apk is at work on the database at `path`. Raises OSError."""
+    return is_flocked(root.tree, path[: path.rindex(b"/")] + b"/lock")
 
 
 def apk_packages(raw: bytes) -> Iterator[ApkPackage]:
@@ -86,10 +102,8 @@ def apk_packages(raw: bytes) -> Iterator[ApkPackage]:
             if letter == b"F":
                 folder = value
             elif letter == b"R":
-                path = b"/%b/%b" % (folder, value)
-                if path.endswith(METADATA_NAMES):
-                    files.append(path)
+                files.append(b"/%b/%b" % (folder, value) if folder else b"/" + value)
             elif letter in b"PVATIm" and letter not in fields:
                 fields[letter] = value.decode(errors="replace")
         if fields.get(b"P") and fields.get(b"V"):
-            yield ApkPackage(fields, frozenset(files))
+            yield ApkPackage(fields, tuple(files))

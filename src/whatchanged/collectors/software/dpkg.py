@@ -34,14 +34,15 @@ from whatchanged.collectors.software.package_system import Look, Root, Stamp
 from whatchanged.collectors.software.purl import distribution_purl
 from whatchanged.records.items import SoftwareItem
 
-__all__ = ["Dpkg", "Package", "packages"]
+__all__ = ["BETWEEN", "FOLDER", "INSTALLED", "Dpkg", "Package", "is_locked", "packages", "read_database"]
 
-_FOLDER = b"/var/lib/dpkg"
+FOLDER = b"/var/lib/dpkg"
 _LOCKS = (b"/lock", b"/lock-frontend")
 _LARGEST = 512 * 1024 * 1024
 _LARGEST_LIST = 64 * 1024 * 1024
 _JOURNAL_LARGEST = 10_000
 _ATTEMPTS = 5
+_MERGE_ATTEMPTS, _MERGE_SECONDS = 100, 0.02
 _SETTLED_NS = 2 * 10**9
 _WANTED = frozenset(
     {
@@ -55,8 +56,8 @@ _WANTED = frozenset(
         b"multi-arch",
     }
 )
-_INSTALLED = frozenset({"installed", "triggers-awaited", "triggers-pending"})
-_BETWEEN = frozenset({"unpacked", "half-configured", "half-installed"})
+INSTALLED = frozenset({"installed", "triggers-awaited", "triggers-pending"})
+BETWEEN = frozenset({"unpacked", "half-configured", "half-installed"})
 _VERSIONLESS = frozenset({"not-installed", "half-installed"})
 
 
@@ -85,10 +86,13 @@ class Dpkg:
 
     def look(self, root: Root, owned: frozenset[bytes]) -> Look:
         """Return the installed packages. Raises OSError, PackageDatabaseError."""
-        folder = root.folder(_FOLDER)
+        folder = root.folder(FOLDER)
         if folder is None:
             return Look()
-        found, locked = _read_database(root, folder)
+        database = read_database(root, folder)
+        if database is None:
+            return Look(busy=True, moving=True)
+        found, locked = database
         items, unsettled = _judge(found, root, locked=locked)
         times = _unpack_times(root, folder)
         return Look(
@@ -148,9 +152,9 @@ def _judge(found: dict[bytes, Package], root: Root, *, locked: bool) -> tuple[li
     installed = []
     unsettled = set()
     for key, package in sorted(found.items()):
-        if package.state in _INSTALLED:
+        if package.state in INSTALLED:
             installed.append(package)
-        elif package.state in _BETWEEN:
+        elif package.state in BETWEEN:
             if locked:
                 unsettled.add(key)
             else:
@@ -187,23 +191,35 @@ def _unpack_times(root: Root, folder: bytes) -> dict[bytes, int]:
     return times
 
 
-def _read_database(root: Root, folder: bytes) -> tuple[dict[bytes, Package], bool]:
-    """Read until nothing moved in between: dpkg renames a new status file into place, then empties the journal."""
+def read_database(root: Root, folder: bytes) -> tuple[dict[bytes, Package], bool] | None:
+    """Return key → package, and whether somebody is at work; None if it could not be read whole.
+
+    It reads until nothing moved in between: dpkg renames a new status file into place, then empties the journal, which
+    on a busy machine takes its time. Raises OSError, PackageDatabaseError.
+    """
     parts = [folder + name for name in (b"/status", b"/updates", b"/status.d")]
-    locked = False
-    found: dict[bytes, Package] = {}
+    found: dict[bytes, Package] | None = None
     for _ in range(_ATTEMPTS):
         before = root.stamps(*parts)
-        locked = _is_locked(root, folder)
-        try:
-            found = _read_once(root, folder)
-        except FileNotFoundError:  # a part of the journal was merged away
-            continue
-        locked = _is_locked(root, folder) or locked
+        locked = is_locked(root, folder)
+        found = _read_whole(root, folder)
+        if found is None:
+            return None
+        locked = is_locked(root, folder) or locked
         if root.stamps(*parts) == before:
             return found, locked
     # It moves faster than it can be read, so somebody is at work on it.
-    return found, True
+    return None if found is None else (found, True)
+
+
+def _read_whole(root: Root, folder: bytes) -> dict[bytes, Package] | None:
+    """Return key → package as soon as no part of the journal is merged away meanwhile; None if that goes on and on."""
+    for _ in range(_MERGE_ATTEMPTS):
+        try:
+            return _read_once(root, folder)
+        except FileNotFoundError:
+            time.sleep(_MERGE_SECONDS)
+    return None
 
 
 def _read_once(root: Root, folder: bytes) -> dict[bytes, Package]:
@@ -225,6 +241,6 @@ def _read_once(root: Root, folder: bytes) -> dict[bytes, Package]:
     return found
 
 
-def _is_locked(root: Root, folder: bytes) -> bool:
+def is_locked(root: Root, folder: bytes) -> bool:
     """Say whether dpkg (`lock`) or a frontend that calls it several times (`lock-frontend`) is at work."""
     return any(is_write_locked(root.tree, folder + name) for name in _LOCKS)

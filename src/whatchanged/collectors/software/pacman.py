@@ -21,11 +21,11 @@ from whatchanged.collectors.software.package_system import Look, Root
 from whatchanged.collectors.software.purl import distribution_purl
 from whatchanged.records.items import SoftwareItem
 
-__all__ = ["Pacman", "pacman_item", "sections"]
+__all__ = ["FOLDER", "LARGEST_DESC", "LARGEST_FILES", "Pacman", "is_locked", "pacman_item", "sections"]
 
-_FOLDER = b"/var/lib/pacman"
-_LARGEST_DESC = 1024 * 1024
-_LARGEST_FILES = 64 * 1024 * 1024
+FOLDER = b"/var/lib/pacman"
+LARGEST_DESC = 1024 * 1024
+LARGEST_FILES = 64 * 1024 * 1024
 _STALE_SECONDS = 3600
 """A lock file older than this was left behind: no operation takes as long, and pacman refuses to work meanwhile."""
 
@@ -38,11 +38,11 @@ class Pacman:
 
     def look(self, root: Root, owned: frozenset[bytes]) -> Look:
         """Return the installed packages. Raises OSError."""
-        folder = root.folder(_FOLDER)
+        folder = root.folder(FOLDER)
         if folder is None:
             return Look()
         before = root.stamps(folder + b"/local")
-        locked = _is_locked(root, folder)
+        locked = is_locked(root, folder)
         found: list[Installation] = []
         files: set[bytes] = set()
         broken = False
@@ -51,7 +51,7 @@ class Pacman:
             if root.folder(entry) is None:  # ALPM_DB_VERSION
                 continue
             try:
-                item = pacman_item(root.content(entry + b"/desc", _LARGEST_DESC), root.distribution)
+                item = pacman_item(root.content(entry + b"/desc", LARGEST_DESC), root.distribution)
                 files.update(_metadata_files(root, entry))
             except (OSError, PackageDatabaseError) as error:
                 if not locked:
@@ -59,7 +59,7 @@ class Pacman:
                     broken = True
             else:
                 found.append(Installation(item, (item.installed_ns or 0, item.version)))
-        locked = locked or _is_locked(root, folder) or root.stamps(folder + b"/local") != before
+        locked = locked or is_locked(root, folder) or root.stamps(folder + b"/local") != before
         items, unsettled = settled(found, busy=locked)
         return Look(
             items=items,
@@ -109,10 +109,11 @@ def sections(raw: bytes) -> Iterator[tuple[str, list[str]]]:
 
 
 def _metadata_files(root: Root, entry: bytes) -> set[bytes]:
-    raw = root.content(entry + b"/files", _LARGEST_FILES)
+    raw = root.content(entry + b"/files", LARGEST_FILES)
     return {b"/" + line for line in raw.split(b"\n") if line.endswith(METADATA_NAMES)}
 
 
-def _is_locked(root: Root, folder: bytes) -> bool:
+def is_locked(root: Root, folder: bytes) -> bool:
+    """Say whether pacman is at work. Raises OSError."""
     status = root.status(folder + b"/db.lck")
     return status is not None and time.time() - status.st_mtime < _STALE_SECONDS

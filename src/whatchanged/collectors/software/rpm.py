@@ -30,7 +30,7 @@ from whatchanged.collectors.software.rpm_ndb import ndb_blobs
 from whatchanged.collectors.software.rpm_sqlite import sqlite_blobs
 from whatchanged.records.items import SoftwareItem
 
-__all__ = ["Rpm", "rpm_item"]
+__all__ = ["NO_PACKAGE", "Rpm", "blobs", "find_database", "is_locked", "rpm_item"]
 
 _FOLDERS = (b"/usr/lib/sysimage/rpm", b"/var/lib/rpm", b"/usr/share/rpm")
 _SQLITE = b"/rpmdb.sqlite"
@@ -53,7 +53,7 @@ _SIDE_BY_SIDE = frozenset(
         "multiversion(kernel)",
     }
 )
-_NO_PACKAGE = "gpg-pubkey"
+NO_PACKAGE = "gpg-pubkey"
 """rpm keeps the keys it trusts as if they were packages."""
 
 
@@ -65,11 +65,22 @@ class Rpm:
 
     def look(self, root: Root, owned: frozenset[bytes]) -> Look:
         """Return the installed packages. Raises OSError, PackageDatabaseError."""
-        for folder in dict.fromkeys(filter(None, map(root.folder, _FOLDERS))):
-            for name in (_SQLITE, *(name for name, _ in _PAGED)):
-                if root.status(folder + name) is not None:
-                    return _look(root, folder, folder + name)
-        return Look()
+        path = find_database(root)
+        return Look() if path is None else _look(root, path)
+
+
+def find_database(root: Root) -> bytes | None:
+    """Return the canonical path of the file that holds the packages, or None. Raises OSError."""
+    for folder in dict.fromkeys(filter(None, map(root.folder, _FOLDERS))):
+        for name in (_SQLITE, *(name for name, _ in _PAGED)):
+            if root.status(folder + name) is not None:
+                return folder + name
+    return None
+
+
+def is_locked(root: Root, path: bytes) -> bool:
+    """Say whether rpm is at work on the database at `path`. Raises OSError."""
+    return is_write_locked(root.tree, path[: path.rindex(b"/")] + _LOCK)
 
 
 def rpm_item(header: Header, distribution: Distribution) -> SoftwareItem:
@@ -92,17 +103,17 @@ def rpm_item(header: Header, distribution: Distribution) -> SoftwareItem:
     return item if _SIDE_BY_SIDE.isdisjoint(header.provides | {header.name}) else beside(item)
 
 
-def _look(root: Root, folder: bytes, path: bytes) -> Look:
+def _look(root: Root, path: bytes) -> Look:
     """Read until nothing moved in between."""
     files = (path, path + b"-wal")
     for _ in range(_ATTEMPTS):
         before = root.stamps(*files)
         # Between the stamps: if nothing was written since the first, the lock of whoever wrote before is still held.
-        locked = is_write_locked(root.tree, folder + _LOCK)
+        locked = is_locked(root, path)
         if path.endswith(_SQLITE) and (root.status(path + b"-journal") or os.stat_result([0] * 10)).st_size:
             raise PackageDatabaseError("a rollback journal waits to be played back")
         try:
-            found, broken = _headers(_blobs(root, path))
+            found, broken = _headers(blobs(root, path))
         except (FileNotFoundError, PackageDatabaseError):
             if root.stamps(*files) == before:
                 raise
@@ -112,7 +123,11 @@ def _look(root: Root, folder: bytes, path: bytes) -> Look:
     return Look(busy=True, moving=True)
 
 
-def _blobs(root: Root, path: bytes) -> Iterator[bytes | PackageDatabaseError]:
+def blobs(root: Root, path: bytes) -> Iterator[bytes | PackageDatabaseError]:
+    """Yield the headers of the database at `path`, and errors for those that cannot be read.
+
+    Raises OSError, PackageDatabaseError.
+    """
     if path.endswith(_SQLITE):
         yield from sqlite_blobs(root, path)
         return
@@ -120,10 +135,10 @@ def _blobs(root: Root, path: bytes) -> Iterator[bytes | PackageDatabaseError]:
         yield from dict(_PAGED)[path[path.rindex(b"/") :]](FileReader(file))
 
 
-def _headers(blobs: Iterable[bytes | PackageDatabaseError]) -> tuple[list[Header], list[str]]:
+def _headers(raw: Iterable[bytes | PackageDatabaseError]) -> tuple[list[Header], list[str]]:
     found: list[Header] = []
     broken: list[str] = []
-    for blob in blobs:
+    for blob in raw:
         try:
             if isinstance(blob, PackageDatabaseError):
                 raise blob
@@ -140,7 +155,7 @@ def _headers(blobs: Iterable[bytes | PackageDatabaseError]) -> tuple[list[Header
 def _judge(root: Root, found: list[Header], broken: list[str], path: bytes, *, locked: bool) -> Look:
     for reason in broken:
         root.fail(path, reason)
-    headers = [header for header in found if header.name != _NO_PACKAGE]
+    headers = [header for header in found if header.name != NO_PACKAGE]
     items, unsettled = settled(
         (
             Installation(rpm_item(header, root.distribution), (header.installed or 0, header.transaction, header.evr))

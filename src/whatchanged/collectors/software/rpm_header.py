@@ -14,7 +14,7 @@ import msgspec
 
 from whatchanged.collectors.software.package_facts import METADATA_NAMES, PackageDatabaseError
 
-__all__ = ["LARGEST_HEADER", "Header", "read_header"]
+__all__ = ["LARGEST_HEADER", "Header", "read_files", "read_header"]
 
 LARGEST_HEADER = 64 * 1024 * 1024
 """Bytes; a kernel's sources with 80,000 files need about 10 MB."""
@@ -27,9 +27,11 @@ _NAME, _VERSION, _RELEASE, _EPOCH, _SUMMARY = 1000, 1001, 1002, 1003, 1004
 _INSTALL_TIME, _SIZE, _VENDOR, _PACKAGER, _ARCH = 1008, 1009, 1011, 1015, 1022
 _PROVIDES, _DIR_INDEXES, _BASE_NAMES, _DIR_NAMES = 1047, 1116, 1117, 1118
 _INSTALL_TID, _LONG_SIZE = 1128, 5009
+_FILE_DIGESTS, _FILE_DIGEST_ALGORITHM = 1035, 5011
+_SHA256 = 8  # PGPHASHALGO_SHA256
 _TEXTS = frozenset({_NAME, _VERSION, _RELEASE, _SUMMARY, _VENDOR, _PACKAGER, _ARCH})
 _NUMBERS = frozenset({_EPOCH, _INSTALL_TIME, _SIZE, _INSTALL_TID, _LONG_SIZE})
-_FILES = (_DIR_INDEXES, _BASE_NAMES, _DIR_NAMES)
+_FILES = (_DIR_INDEXES, _BASE_NAMES, _DIR_NAMES, _FILE_DIGESTS, _FILE_DIGEST_ALGORITHM)
 _WANTED = _TEXTS | _NUMBERS | {_PROVIDES, *_FILES}
 
 
@@ -87,6 +89,30 @@ def read_header(blob: bytes) -> Header:
     )
 
 
+def read_files(blob: bytes) -> list[tuple[bytes, bytes]]:
+    """Return path and SHA-256 of the files of a header; the digest is empty where there is none of that kind.
+
+    Raises PackageDatabaseError.
+    """
+    try:
+        data = _Data(blob)
+    except struct.error as error:
+        raise PackageDatabaseError("the header ends early") from error
+    paths = data.paths()
+    digests = data.strings(_FILE_DIGESTS) if data.number(_FILE_DIGEST_ALGORITHM) == _SHA256 else []
+    if len(digests) != len(paths):
+        return [(path, b"") for path in paths]
+    return [(path, _digest(text)) for path, text in zip(paths, digests, strict=True)]
+
+
+def _digest(text: bytes) -> bytes:
+    try:
+        digest = bytes.fromhex(text.decode("ascii"))
+    except ValueError:
+        return b""
+    return digest if len(digest) == 32 else b""
+
+
 class _Data:
     """The data of a header, reached through its index."""
 
@@ -139,13 +165,18 @@ class _Data:
         plain = [name.lstrip(b"/") for name in METADATA_NAMES]
         if not any(self._blob.find(name, self._begin, self._end) >= 0 for name in plain):
             return frozenset()
+        return frozenset(path for path in self.paths() if path.endswith(METADATA_NAMES))
+
+    def paths(self) -> list[bytes]:
+        """Join the paths of the files; none if their parts do not fit together."""
         names, folders = self.strings(_BASE_NAMES), self.strings(_DIR_NAMES)
         found = self._find(_DIR_INDEXES, {_INT32})
         if found is None or found[1] != len(names) or found[0] + 4 * len(names) > self._end:
-            return frozenset()
+            return []
         indexes = struct.unpack_from(f">{len(names)}I", self._blob, found[0])
-        paths = (folders[i] + name for i, name in zip(indexes, names, strict=True) if i < len(folders))
-        return frozenset(path for path in paths if path.endswith(METADATA_NAMES))
+        if any(index >= len(folders) for index in indexes):
+            return []
+        return [folders[index] + name for index, name in zip(indexes, names, strict=True)]
 
     def _find(self, tag: int, kinds: set[int]) -> tuple[int, int] | None:
         entry = self._index.get(tag)

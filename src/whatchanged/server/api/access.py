@@ -18,7 +18,10 @@ from whatchanged.server.control import Person, Role
 from whatchanged.server.control.refusals import Refusal, forbidden
 from whatchanged.server.identity import MachineIdentity
 
-__all__ = ["INSTANCE_HEADER", "Access", "AnyRequest", "Sender", "authorize", "machine_of", "person_of", "sender_of"]
+__all__ = [
+    "INSTANCE_HEADER", "Access", "AnyRequest", "Sender", "authorize", "machine_of", "person_of", "sender_of",
+    "visible_machines",
+]  # fmt: skip
 
 AnyRequest = Request[Any, Any, Any]
 INSTANCE_HEADER = "x-whatchanged-instance"
@@ -41,7 +44,7 @@ class Access(Enum):
 
 
 class Sender:
-    """Who sends records: a machine, and the rule its token is limited to."""
+    """Who sends records: a machine or a sender, and the rule its token is limited to."""
 
     __slots__ = ("machine", "rule_id")
 
@@ -81,6 +84,12 @@ def person_of(request: AnyRequest) -> Person:
     return cast("Person", request.scope["user"])
 
 
+async def visible_machines(request: AnyRequest) -> tuple[str, ...] | None:
+    """Return the ids of the machines that the person behind a request may see; None: all."""
+    context, groups = context_of(request), person_of(request).groups
+    return None if groups is None else tuple(await context.call(context.control.machines.ids_of, groups))
+
+
 def machine_of(request: AnyRequest) -> MachineIdentity:
     """Return the machine behind an authorised request."""
     return sender_of(request).machine
@@ -113,6 +122,9 @@ async def _machine(connection: Connection, context: Context, ingestion: bool) ->
         claims = context.signer.read(token)
         rule_id = claims.rule_id
         machine, cloned = await context.call(machines.active, claims.machine_id, instance)
+    elif ingestion and token.startswith("wcp1."):
+        known = await context.call(context.control.senders.authenticate, token)
+        return Sender(known, known.rule_id)
     else:
         machine, cloned = await context.call(machines.authenticate, token, instance)
     if cloned:

@@ -11,7 +11,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from whatchanged.errors import OperationError
-from whatchanged.server.api import agents, fleet, ingestion, operations, reading
+from whatchanged.server.api import agents, editing, fleet, ingestion, logs, operations, reading, saved
 from whatchanged.server.api.access import authorize
 from whatchanged.server.api.context import Context
 from whatchanged.server.api.envelope import Envelope
@@ -39,6 +39,9 @@ def create(context: Context, *lifespan: _Lifespan) -> Envelope:
             *ingestion.HANDLERS,
             *fleet.HANDLERS,
             *reading.HANDLERS,
+            *logs.HANDLERS,
+            *saved.HANDLERS,
+            *editing.HANDLERS,
             *operations.HANDLERS,
         ],
         guards=[authorize],

@@ -21,7 +21,7 @@ from whatchanged.server.control import Control, Refusal
 from whatchanged.server.control.tokens import IngestionSigner
 from whatchanged.server.identity import MachineIdentity
 from whatchanged.server.ingest import Ingestor, health_line
-from whatchanged.server.query import Reader
+from whatchanged.server.query import Questions, Reader
 from whatchanged.server.storage import Storage
 
 __all__ = ["Connection", "Context", "context_of"]
@@ -40,6 +40,7 @@ class Context:
     storage: Storage
     ingestor: Ingestor
     reader: Reader
+    questions: Questions
     signer: IngestionSigner
     public_url: str
     """Where machines reach this server, without a slash at the end."""

@@ -74,7 +74,7 @@ def on_ours(request: AnyRequest, error: OperationError) -> Response[dict[str, An
     """Answer an error of ours."""
     message = f"{error.message}: {error.hint}" if error.hint else error.message
     if isinstance(error, Refusal):
-        headers = {"Retry-After": _jitter()} if error.status in (429, 503) else {}
+        headers = {"Retry-After": _jitter(error.status)} if error.status in (429, 503) else {}
         return failure(error.status, error.code, message, target=error.target, headers=headers)
     found = next(((status, code) for kind, status, code in _KINDS if isinstance(error, kind)), None)
     if found is None:
@@ -83,7 +83,7 @@ def on_ours(request: AnyRequest, error: OperationError) -> Response[dict[str, An
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if status == 503:
         _LOG.error("%s: %s", code, message)
-        headers["Retry-After"] = _jitter()
+        headers["Retry-After"] = _jitter(status)
     return failure(status, code, message, target=getattr(error, "place", ""), headers=headers)
 
 
@@ -119,6 +119,6 @@ def _details(extra: Any) -> list[dict[str, str]] | None:
     ]
 
 
-def _jitter() -> str:
-    # So that a fleet which was refused together does not come back together.
-    return str(10 + secrets.randbelow(50))
+def _jitter(status: int) -> str:
+    # So that a fleet which was refused together does not come back together. Too many at once is over in a moment.
+    return str(1 + secrets.randbelow(5) if status == 429 else 10 + secrets.randbelow(50))

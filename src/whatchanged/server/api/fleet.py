@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from whatchanged.records.times import parse_time
 from whatchanged.server.api.access import Access, AnyRequest, person_of
 from whatchanged.server.api.context import context_of
 from whatchanged.server.control import RequestName, Role
+from whatchanged.server.control.people import SENDER_ROLE
 from whatchanged.server.control.refusals import bad_request, forbidden
 
 __all__ = ["HANDLERS"]
@@ -132,12 +134,13 @@ async def remove_enrollment_token(request: AnyRequest, token_id: FromPath[str]) 
 
 
 class NewToken(msgspec.Struct, rename="camel"):
-    """A token of a person or program to make."""
+    """A token of a person or program to make; a `Sender` names the rule that it may send records to."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     role: str
     machine_groups: list[str] | None = None
     expires_at: str | None = None
+    rule: str | None = None
 
 
 @get("/api/v1/tokens", opt={"access": Access.OWNER})
@@ -150,15 +153,21 @@ async def list_tokens(request: AnyRequest) -> Row:
 @post("/api/v1/tokens", status_code=201, opt={"access": Access.OWNER})
 async def create_token(request: AnyRequest, data: JSONBody[NewToken]) -> Row:
     """Make a token; the answer is the only place where it is shown."""
-    context = context_of(request)
-    token_id, token = await context.call(
-        context.control.people.create,
-        person_of(request).actor,
-        data.name,
-        Role.of(data.role),
-        data.machine_groups,
-        None if data.expires_at is None else _time(data.expires_at, "expiresAt"),
-    )
+    control, actor = context_of(request).control, person_of(request).actor
+    expires = None if data.expires_at is None else _time(data.expires_at, "expiresAt")
+    groups = data.machine_groups
+    if data.role.lower() == SENDER_ROLE.lower():
+        if data.rule is None:
+            raise bad_request("a Sender names the one rule that it may send to", "rule")
+        if groups is not None and len(groups) != 1:
+            raise bad_request("a Sender belongs to one machine group", "machineGroups")
+        group = "default" if groups is None else groups[0]
+        create = functools.partial(control.senders.create_token, actor, data.name, data.rule, group, expires)
+    elif data.rule is not None:
+        raise bad_request("only a Sender names a rule", "rule")
+    else:
+        create = functools.partial(control.people.create, actor, data.name, Role.of(data.role), groups, expires)
+    token_id, token = await context_of(request).call(create)
     return {"id": token_id, "token": token}
 
 

@@ -76,6 +76,17 @@ async def metrics(request: AnyRequest) -> Response[str]:
     for name, value in context.ingestor.metrics().items():
         kind, suffix = ("gauge", "") if name == "queue_depth" else ("counter", "_total")
         more.append((f"whatchanged_ingestion_{name}{suffix}", kind, _INGESTION[name], [({}, float(value))]))
+    turns = context.questions.turns
+    more += [
+        ("whatchanged_queries_running", "gauge", "Queries that run", [({}, float(turns.running))]),
+        ("whatchanged_queries_waiting", "gauge", "Queries that wait for their turn", [({}, float(turns.waiting))]),
+        (
+            "whatchanged_queries_refused_total",
+            "counter",
+            "Queries refused for what their asker asks already",
+            [({"reason": reason}, float(turns.refused[reason])) for reason in ("rate", "waiting", "turn")],
+        ),
+    ]
     text = render([*context.metrics.samples(), *more])
     return Response(text, media_type="text/plain; version=0.0.4")
 

@@ -8,7 +8,7 @@ from litestar import get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from whatchanged.records.items import Kind
-from whatchanged.server.api.access import Access, AnyRequest, person_of
+from whatchanged.server.api.access import Access, AnyRequest, visible_machines
 from whatchanged.server.api.context import context_of
 from whatchanged.server.control.refusals import not_found
 from whatchanged.server.query import MAX_LIMIT, ChangeFilter, HealthFilter, InventoryFilter, Page
@@ -42,7 +42,7 @@ async def changes(
     """Return changes, newest first."""
     wanted = ChangeFilter(
         machine=machine,
-        machines=await _visible(request),
+        machines=await visible_machines(request),
         kind=kind,
         category=category,
         path=path,
@@ -66,7 +66,7 @@ async def inventory(
     if kind.lower() not in _KINDS:
         raise not_found("InventoryKind", kind)
     wanted = InventoryFilter(
-        machine=machine, machines=await _visible(request), kind=_KINDS[kind.lower()], name=name, at=at
+        machine=machine, machines=await visible_machines(request), kind=_KINDS[kind.lower()], name=name, at=at
     )
     return _listed(await context_of(request).reader.inventory(wanted, limit=limit, cursor=cursor))
 
@@ -87,7 +87,7 @@ async def health(
     """Return health records, newest first."""
     wanted = HealthFilter(
         machine=machine,
-        machines=await _visible(request),
+        machines=await visible_machines(request),
         reason=reason,
         status=status,
         component=component,
@@ -96,12 +96,6 @@ async def health(
         end=end,
     )
     return _listed(await context_of(request).reader.health(wanted, limit=limit, cursor=cursor))
-
-
-async def _visible(request: AnyRequest) -> tuple[str, ...] | None:
-    """Return the ids of the machines that the caller may see; None: all."""
-    context, groups = context_of(request), person_of(request).groups
-    return None if groups is None else tuple(await context.call(context.control.machines.ids_of, groups))
 
 
 def _listed(page: Page) -> dict[str, Any]:

@@ -7,5 +7,9 @@ from whatchanged.server.control.control import Configuration, Control
 from whatchanged.server.control.machines import MachineFacts, MachineStatus
 from whatchanged.server.control.people import Person, Role
 from whatchanged.server.control.refusals import Refusal
+from whatchanged.server.control.saved_queries import Condition, QueryContent
 
-__all__ = ["Configuration", "Control", "MachineFacts", "MachineStatus", "Person", "Refusal", "RequestName", "Role"]
+__all__ = [
+    "Condition", "Configuration", "Control", "MachineFacts", "MachineStatus", "Person", "QueryContent", "Refusal",
+    "RequestName", "Role",
+]  # fmt: skip

@@ -24,6 +24,8 @@ from whatchanged.server.control.machines import Machines
 from whatchanged.server.control.people import People
 from whatchanged.server.control.refusals import Refusal
 from whatchanged.server.control.rulebook import Rulebook
+from whatchanged.server.control.saved_queries import SavedQueries
+from whatchanged.server.control.senders import Senders
 from whatchanged.server.identity import MachineIdentity
 from whatchanged.wire import configuration as wire
 
@@ -50,6 +52,8 @@ class Control:
         self.people = People(self.database)
         self.machines = Machines(self.database, self.workspace_id)
         self.rules = Rulebook(self.database)
+        self.senders = Senders(self.database, self.workspace_id)
+        self.queries = SavedQueries(self.database)
         self.requests = BackChannel(self.database)
         self.audit = AuditLog(self.database)
         self._documents = Documents()

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, union_all, update
 
 from whatchanged.errors import CredentialError, OperationError
 from whatchanged.records.times import now_ns, time_text
@@ -314,8 +314,11 @@ class Machines:
         return self._identity(self._row(machine_id, groups))
 
     def ids_of(self, groups: frozenset[str]) -> list[str]:
-        """Return the ids of every machine in `groups`, whatever its status."""
-        query = select(schema.machines.c.id).where(schema.machines.c.machine_group.in_(groups))
+        """Return the ids of what sends rows in `groups`: every machine, whatever its status, and every sender."""
+        query = union_all(
+            select(schema.machines.c.id).where(schema.machines.c.machine_group.in_(groups)),
+            select(schema.senders.c.id).where(schema.senders.c.machine_group.in_(groups)),
+        )
         with self._database.read() as connection:
             return list(connection.execute(query).scalars())
 

@@ -15,12 +15,14 @@ from whatchanged.server.control import schema
 from whatchanged.server.control.audit import note
 from whatchanged.server.control.database import Database
 from whatchanged.server.control.groups import group_name
-from whatchanged.server.control.refusals import bad_request, not_found
+from whatchanged.server.control.refusals import bad_request, forbidden, not_found
 from whatchanged.server.control.tokens import new_id, new_secret, person_token, same, secret_hash, split
 
-__all__ = ["LOCAL_TOKEN_ID", "People", "Person", "Role"]
+__all__ = ["LOCAL_TOKEN_ID", "SENDER_ROLE", "NewToken", "People", "Person", "Role", "store_token"]
 
 LOCAL_TOKEN_ID = "local"  # noqa: S105 - the id, not the secret
+SENDER_ROLE = "Sender"
+"""Role of a token that sends records and may do nothing else (`control.senders`)."""
 _MOST_TOKENS = 10_000
 
 
@@ -42,7 +44,7 @@ class Role(IntEnum):
         for role in cls:
             if role.label.lower() == label.lower():
                 return role
-        raise bad_request("role is Reader, Contributor or Owner", "role")
+        raise bad_request("role is Reader, Contributor, Owner or Sender", "role")
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +66,36 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         return self.groups is None or group in self.groups
 
 
+class NewToken(msgspec.Struct, frozen=True):
+    """A token that is about to be stored."""
+
+    id: str
+    secret: str
+    name: str
+    role: str
+    groups: list[str] | None = None
+    expires_at: int | None = None
+    sender: str | None = None
+
+    @classmethod
+    def make(
+        cls,
+        name: str,
+        role: str,
+        *,
+        groups: list[str] | None = None,
+        expires_at: int | None = None,
+        sender: str | None = None,
+    ) -> NewToken:
+        """Return one with a new id and secret."""
+        return cls(new_id(), new_secret(), name, role, groups, expires_at, sender)
+
+    @property
+    def text(self) -> str:
+        """What its holder gets."""
+        return person_token(self.id, self.secret)
+
+
 class People:
     """API tokens."""
 
@@ -79,6 +111,8 @@ class People:
             raise CredentialError("the token is not known")
         if row.expires_at is not None and row.expires_at < now_ns():
             raise CredentialError("the token is over its time")
+        if row.sender is not None:
+            raise forbidden("the token sends records and may do nothing else")
         groups = None if row.machine_groups is None else frozenset(msgspec.json.decode(row.machine_groups))
         return Person(token_id=row.id, name=row.name, role=Role.of(row.role), groups=groups)
 
@@ -86,17 +120,14 @@ class People:
         self, actor: str, name: str, role: Role, groups: Iterable[str] | None = None, expires_at: int | None = None
     ) -> tuple[str, str]:
         """Make a token and return (id, token); the token is shown this once."""
-        token_id, secret = new_id(), new_secret()
         if role is Role.OWNER and groups is not None:
             raise bad_request("an Owner cannot be limited to machine groups", "machineGroups")
         names = None if groups is None else sorted({group_name(group) for group in groups})
+        token = NewToken.make(name, role.label, groups=names, expires_at=expires_at)
         with self._database.write() as connection:
-            count = connection.execute(select(func.count()).select_from(schema.tokens)).scalar_one()
-            if count >= _MOST_TOKENS:
-                raise bad_request(f"there are {_MOST_TOKENS} tokens already")
-            _insert(connection, token_id, secret, name, role, actor, groups=names, expires_at=expires_at)
-            note(connection, actor, "token.create", token_id, name=name, role=role.label, groups=names)
-        return token_id, person_token(token_id, secret)
+            store_token(connection, actor, token)
+            note(connection, actor, "token.create", token.id, name=name, role=role.label, groups=names)
+        return token.id, token.text
 
     def ensure_local(self, token: str) -> None:
         """Make the installation's owner token (the one in `local.token`) valid."""
@@ -108,13 +139,19 @@ class People:
             if row is not None and same(secret, row.hash):
                 return
             connection.execute(delete(schema.tokens).where(schema.tokens.c.id == token_id))
-            _insert(connection, token_id, secret, "owner of this installation", Role.OWNER, "server")
+            _insert(connection, "server", NewToken(token_id, secret, "owner of this installation", Role.OWNER.label))
             note(connection, "server", "token.local", token_id)
 
     def list_all(self) -> list[dict[str, Any]]:
         """Return every token, without secrets."""
+        senders, rules = schema.senders, schema.rules
+        query = select(schema.tokens, rules.c.name.label("rule")).select_from(
+            schema.tokens.outerjoin(senders, senders.c.id == schema.tokens.c.sender).outerjoin(
+                rules, rules.c.immutable_id == senders.c.rule_id
+            )
+        )
         with self._database.read() as connection:
-            rows = connection.execute(select(schema.tokens).order_by(schema.tokens.c.created_at)).all()
+            rows = connection.execute(query.order_by(schema.tokens.c.created_at)).all()
         return [
             {
                 "id": row.id,
@@ -124,6 +161,8 @@ class People:
                 "createdAt": time_text(row.created_at),
                 "createdBy": row.created_by,
                 "expiresAt": None if row.expires_at is None else time_text(row.expires_at),
+                "sender": row.sender,
+                "rule": row.rule,
             }
             for row in rows
         ]
@@ -139,26 +178,25 @@ class People:
             note(connection, actor, "token.remove", token_id)
 
 
-def _insert(
-    connection: Connection,
-    token_id: str,
-    secret: str,
-    name: str,
-    role: Role,
-    actor: str,
-    *,
-    groups: list[str] | None = None,
-    expires_at: int | None = None,
-) -> None:
+def store_token(connection: Connection, actor: str, token: NewToken) -> None:
+    """Write a token in the caller's transaction; refuses one too many."""
+    count = connection.execute(select(func.count()).select_from(schema.tokens)).scalar_one()
+    if count >= _MOST_TOKENS:
+        raise bad_request(f"there are {_MOST_TOKENS} tokens already")
+    _insert(connection, actor, token)
+
+
+def _insert(connection: Connection, actor: str, token: NewToken) -> None:
     connection.execute(
         insert(schema.tokens).values(
-            id=token_id,
-            name=name,
-            hash=secret_hash(secret),
-            role=role.label,
-            machine_groups=None if groups is None else msgspec.json.encode(groups).decode(),
+            id=token.id,
+            name=token.name,
+            hash=secret_hash(token.secret),
+            role=token.role,
+            machine_groups=None if token.groups is None else msgspec.json.encode(token.groups).decode(),
             created_at=now_ns(),
             created_by=actor,
-            expires_at=expires_at,
+            expires_at=token.expires_at,
+            sender=token.sender,
         )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from whatchanged.errors import OperationError
 
-__all__ = ["Refusal", "bad_request", "conflict", "forbidden", "not_found"]
+__all__ = ["Refusal", "bad_request", "conflict", "forbidden", "not_found", "precondition"]
 
 
 class Refusal(OperationError):
@@ -35,3 +35,8 @@ def bad_request(message: str, target: str = "", code: str = "InvalidRequest") ->
 def conflict(message: str, target: str = "") -> Refusal:
     """Return the refusal for a change that something else forbids now."""
     return Refusal(409, "Conflict", message, target=target)
+
+
+def precondition(message: str, target: str = "") -> Refusal:
+    """Return the refusal for a change whose If-Match or If-None-Match does not hold."""
+    return Refusal(412, "PreconditionFailed", message, target=target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import secrets
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from whatchanged import rules as rule_documents
 from whatchanged.errors import RuleError
 from whatchanged.records.times import now_ns, time_text
+from whatchanged.rules import Intake
 from whatchanged.server.control import schema
 from whatchanged.server.control.audit import note
 from whatchanged.server.control.database import Database
@@ -92,6 +94,8 @@ class Rulebook:
             used = select(func.count()).select_from(schema.associations).where(schema.associations.c.rule == row.key)
             if connection.execute(used).scalar_one():
                 raise conflict("the rule is associated; remove its associations first", name)
+            if _has_tokens(connection, row.immutable_id):
+                raise conflict("tokens of senders are for this rule; remove them first", name)
             connection.execute(delete(schema.rules).where(schema.rules.c.key == row.key))
             note(connection, actor, "rule.remove", row.name)
 
@@ -126,6 +130,14 @@ class Rulebook:
                 raise not_found("Association", name)
             note(connection, actor, "association.remove", name)
 
+    def intakes_of(self, immutable_id: str) -> tuple[Intake, ...]:
+        """Return the streams that a rule takes from senders; none if there is no such rule."""
+        table = schema.rules
+        query = select(table.c.document).where(table.c.immutable_id == immutable_id)
+        with self._database.read() as connection:
+            document = connection.execute(query).scalar_one_or_none()
+        return () if document is None else _intakes(document)
+
     def exists(self, immutable_id: str) -> bool:
         """Say whether there is a rule with this immutable id."""
         query = select(schema.rules.c.key).where(schema.rules.c.immutable_id == immutable_id)
@@ -146,6 +158,17 @@ class Rulebook:
         )
         with self._database.read() as connection:
             return [AssignedRule(*row) for row in connection.execute(query)]
+
+
+def _has_tokens(connection: Connection, immutable_id: str) -> bool:
+    tokens, senders = schema.tokens, schema.senders
+    query = select(tokens.c.id).join(senders, senders.c.id == tokens.c.sender).where(senders.c.rule_id == immutable_id)
+    return connection.execute(query.limit(1)).one_or_none() is not None
+
+
+@functools.lru_cache(maxsize=64)
+def _intakes(document: str) -> tuple[Intake, ...]:
+    return tuple(intake for rule in rule_documents.read(document) for intake in rule.intakes)
 
 
 def known_rule(connection: Connection, name: str) -> Row[Any]:
@@ -216,8 +239,7 @@ def _read_document(document: bytes) -> tuple[str, list[dict[str, str]]]:
     problems = [
         {"place": problem.place, "message": problem.message, "severity": str(problem.severity)}
         for rule in found
-        for source in rule.sources
-        for problem in source.problems
+        for problem in rule.problems
     ]
     text = document.decode("utf-8-sig")
     try:

@@ -6,7 +6,19 @@ SHA-256. `migrations/` brings a database to this shape; a test says that both ag
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 __all__ = [
     "METADATA",
@@ -21,6 +33,8 @@ __all__ = [
     "requests",
     "rule_history",
     "rules",
+    "saved_queries",
+    "senders",
     "tokens",
 ]
 
@@ -41,6 +55,18 @@ tokens = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("created_by", String(128), nullable=False),
     Column("expires_at", BigInteger),
+    Column("sender", String(36)),  # id of the sender that it is for; NULL: a person or program that asks
+)
+
+senders = Table(
+    "senders",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("rule_id", String(36), nullable=False),  # immutable id; the sender's rows outlive its rule
+    Column("machine_group", String(90), ForeignKey("machine_groups.name"), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("rule_id", "name", name="senders_by_rule"),
 )
 
 groups = Table(
@@ -136,6 +162,23 @@ associations = Table(
     Column("machine_group", String(90), ForeignKey("machine_groups.name")),
     Index("associations_by_machine", "machine_id"),
     Index("associations_by_group", "machine_group"),
+)
+
+saved_queries = Table(
+    "saved_queries",
+    METADATA,
+    Column("key", String(256), primary_key=True),  # the name in lower case, as with rules
+    Column("name", String(256), nullable=False),
+    Column("etag", String(64), nullable=False),
+    Column("query", Text, nullable=False),
+    Column("parameters", Text, nullable=False),  # JSON list, as the query declares them
+    Column("description", Text, nullable=False),
+    Column("category", String(128), nullable=False),
+    Column("tags", Text, nullable=False),  # JSON list
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", String(128), nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("updated_by", String(128), nullable=False),
 )
 
 requests = Table(

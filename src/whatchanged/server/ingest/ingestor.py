@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -25,7 +25,9 @@ from whatchanged.records.health import Component, HealthReason, HealthRecord, He
 from whatchanged.records.items import Kind
 from whatchanged.records.streams import DataType
 from whatchanged.records.times import now_ns, time_text
-from whatchanged.server.identity import MachineIdentity
+from whatchanged.rules import Intake
+from whatchanged.server.identity import MachineIdentity, SenderIdentity
+from whatchanged.server.ingest.foreign import prepare_passed_on, prepare_request
 from whatchanged.server.ingest.prepare import Confirmed, NumberedRow, Upload, identity_json, prepare
 from whatchanged.server.ingest.sequences import Decision, Missing, Watermarks
 from whatchanged.server.ingest.stored import StoredRows
@@ -124,6 +126,17 @@ class Ingestor:
 
         Raises RecordError (the body is wrong), StorageFull (nothing of it was stored; try again later).
         """
+        return await self._store(payload, lambda: prepare(machine, stream, payload, time_text(now_ns())))
+
+    async def store_passed_on(self, machine: MachineIdentity, name: str, intake: Intake, payload: bytes) -> Stored:
+        """Store, as `store`, what a machine passes on for another program, under the stream `name`."""
+        return await self._store(payload, lambda: prepare_passed_on(machine, name, intake, payload))
+
+    async def store_request(self, sender: SenderIdentity, intake: Intake, payload: bytes, request_id: str) -> Stored:
+        """Store, as `store`, what a sender uploads; the same id (if there is one) and body again add nothing."""
+        return await self._store(payload, lambda: prepare_request(sender, intake, payload, request_id))
+
+    async def _store(self, payload: bytes, make: Callable[[], Upload]) -> Stored:
         if len(payload) > MAX_BODY:
             raise RecordError(f"the body has more than {MAX_BODY} bytes")
         if self._closed or not self._slots.acquire(blocking=False):
@@ -131,9 +144,7 @@ class Ingestor:
         try:
             loop = asyncio.get_running_loop()
             try:
-                upload = await loop.run_in_executor(
-                    self._validators, prepare, machine, stream, payload, time_text(now_ns())
-                )
+                upload = await loop.run_in_executor(self._validators, make)
             except RecordError:
                 self._count("refused", 1)
                 raise
@@ -188,7 +199,7 @@ class Ingestor:
     def _gather(self, stopping: bool) -> tuple[list[_Submission], bool]:
         """Return the next group: at most one body per machine and stream; and whether the end was reached."""
         group: list[_Submission] = []
-        taken: set[tuple[str, DataType]] = set()
+        taken: set[tuple[str, str]] = set()
         size = 0
         waiting, self._deferred = self._deferred, deque()
         while waiting:
@@ -208,8 +219,8 @@ class Ingestor:
                 deadline = time.monotonic() + _GROUP_WAIT
         return group, False
 
-    def _take(self, found: _Submission, group: list[_Submission], taken: set[tuple[str, DataType]]) -> int:
-        key = (found.upload.machine.machine_id, found.upload.stream)
+    def _take(self, found: _Submission, group: list[_Submission], taken: set[tuple[str, str]]) -> int:
+        key = (found.upload.machine.machine_id, found.upload.name)
         if key in taken:
             self._deferred.append(found)
             return 0
@@ -226,7 +237,7 @@ class Ingestor:
             return
         for submission in submissions:
             try:
-                decision = self._marks.decide(submission.upload, self._stored)
+                decision = self._decide(submission.upload)
             except RecordError as error:
                 submission.answer.set_exception(error)
                 continue
@@ -248,6 +259,13 @@ class Ingestor:
             self._marks.advance(submission.upload, decision)
         self._after(group)
 
+    def _decide(self, upload: Upload) -> Decision:
+        if not upload.request:
+            return self._marks.decide(upload, self._stored)
+        if self._stored.has_request(upload.machine.machine_id, upload.stream, upload.request):
+            return Decision(duplicates=len(upload.entries))
+        return Decision(rows=[entry for entry in upload.entries if isinstance(entry, NumberedRow)], orders={"": 0})
+
     def _settle_doubts(self) -> None:
         """After a failed group, take the watermarks from what is stored: a part of it may have been."""
         if self._doubtful:
@@ -268,7 +286,7 @@ class Ingestor:
             lines.append(_finish(row, decision, inventory=inventory))
         for row in decision.forked:
             change_id = (
-                f"{upload.machine.machine_id}:{upload.stream}:{row.epoch}:{row.sequence}:{row.digest}"
+                f"{upload.machine.machine_id}:{upload.name}:{row.epoch}:{row.sequence}:{row.digest}"
                 if physical_table(upload.stream) == "ConfigurationChange"
                 else ""
             )
@@ -278,9 +296,9 @@ class Ingestor:
         group.health += [health_line(upload.machine, record) for record in self._health(upload, decision)]
 
     def _health(self, upload: Upload, decision: Decision) -> list[HealthRecord]:
-        records = [_gap(upload.stream, missing) for missing in decision.missing]
-        records += [_fork(upload.stream, rows) for rows in _by_epoch(decision.forked)]
-        records += [_filled(upload.stream, rows) for rows in _by_epoch(decision.late)]
+        records = [_gap(upload.name, missing) for missing in decision.missing]
+        records += [_fork(upload.name, rows) for rows in _by_epoch(decision.forked)]
+        records += [_filled(upload.name, rows) for rows in _by_epoch(decision.late)]
         if skew := self._skewed(upload):
             records.append(skew)
         return records
@@ -395,14 +413,14 @@ def _by_epoch(rows: list[NumberedRow]) -> Iterable[list[NumberedRow]]:
     return epochs.values()
 
 
-def _gap(stream: DataType, missing: Missing) -> HealthRecord:
+def _gap(stream: str, missing: Missing) -> HealthRecord:
     return HealthRecord(
         component=Component.SERVER,
         status=HealthStatus.ERROR,
         reason=HealthReason.GAP,
         time_ns=now_ns(),
         detail=f"{missing.count} records are missing: {missing.reason}",
-        stream=stream.value,
+        stream=stream,
         epoch=missing.epoch,
         first_sequence=missing.first,
         last_sequence=missing.last,
@@ -410,28 +428,28 @@ def _gap(stream: DataType, missing: Missing) -> HealthRecord:
     )
 
 
-def _fork(stream: DataType, forked: list[NumberedRow]) -> HealthRecord:
+def _fork(stream: str, forked: list[NumberedRow]) -> HealthRecord:
     return HealthRecord(
         component=Component.SERVER,
         status=HealthStatus.ERROR,
         reason=HealthReason.FORK,
         time_ns=now_ns(),
         detail=f"{len(forked)} records came again with other content: the state database is a copy or was rolled back",
-        stream=stream.value,
+        stream=stream,
         epoch=forked[0].epoch,
         first_sequence=forked[0].sequence,
         last_sequence=forked[-1].sequence,
     )
 
 
-def _filled(stream: DataType, late: list[NumberedRow]) -> HealthRecord:
+def _filled(stream: str, late: list[NumberedRow]) -> HealthRecord:
     return HealthRecord(
         component=Component.SERVER,
         status=HealthStatus.OK,
         reason=HealthReason.GAP,
         time_ns=now_ns(),
         detail=f"{len(late)} records that were missing have arrived",
-        stream=stream.value,
+        stream=stream,
         epoch=late[0].epoch,
         first_sequence=late[0].sequence,
         last_sequence=late[-1].sequence,

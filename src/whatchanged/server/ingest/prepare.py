@@ -17,7 +17,9 @@ from whatchanged.records.tables import table_of
 from whatchanged.server.identity import MachineIdentity
 from whatchanged.server.ingest.shape import decode_body, encode_facts, encode_row
 
-__all__ = ["Confirmed", "NumberedRow", "Upload", "identity_json", "prepare"]
+__all__ = [
+    "Confirmed", "NumberedRow", "Upload", "advance", "check_stream", "identity_json", "item_key", "prepare",
+]  # fmt: skip
 
 _MAX_EPOCHS = 8
 
@@ -49,6 +51,8 @@ class Upload:
 
     machine: MachineIdentity
     stream: DataType
+    name: str
+    """Of the stream: its data type, or what a machine passes on calls it."""
     entries: list[NumberedRow | Eviction]
     confirmations: dict[str, Confirmed]
     """The last one of each kind."""
@@ -59,12 +63,14 @@ class Upload:
     latest: str = ""
     """Latest TimeGenerated, as text."""
     size: int = 0
+    request: str = ""
+    """Of a sender that numbers no records: what a repetition is known by. Empty: every row says itself what it is."""
 
 
 def prepare(machine: MachineIdentity, stream: DataType, payload: bytes, now: str) -> Upload:
     """Validate `payload` and make its rows. `now` stands in for the time of a Snapshot. Raises RecordError."""
     body = decode_body(stream, payload)
-    upload = Upload(machine, stream, [], {}, set(), set())
+    upload = Upload(machine, stream, stream.value, [], {}, set(), set())
     suffix = identity_json(machine, stream)
     inventory = stream is DataType.CONFIG_DATA_V2
     billed = "_BilledSize" in table_of(stream).names
@@ -72,13 +78,13 @@ def prepare(machine: MachineIdentity, stream: DataType, payload: bytes, now: str
     latest = ""
     for index, entry in enumerate(body.entries):
         if type(entry) is Eviction:
-            _check_stream(entry.stream, stream, index)
-            _advance(last, entry.epoch, entry.first, index)
+            check_stream(entry.stream, stream, index)
+            advance(last, entry.epoch, entry.first, index)
             last[entry.epoch] = entry.last
             upload.entries.append(entry)
             continue
-        _check_stream(entry._Stream, stream, index)
-        _advance(last, entry._Epoch, entry._Sequence, index)
+        check_stream(entry._Stream, stream, index)
+        advance(last, entry._Epoch, entry._Sequence, index)
         extra = _inventory(upload, entry, body.facts[index], index, now) if inventory else b""
         text = encode_row(entry)
         if entry.TimeGenerated > latest:
@@ -111,12 +117,14 @@ def identity_json(machine: MachineIdentity, stream: DataType) -> bytes:
     return b"," + msgspec.json.encode(columns)[1:-1]
 
 
-def _check_stream(found: str, stream: DataType, index: int) -> None:
-    if found != stream.value:
-        raise RecordError(f"a record of {found[:64]!r} in an upload of {stream.value}", place=f"[{index}]._Stream")
+def check_stream(found: str, stream: str, index: int) -> None:
+    """Raise RecordError for a record of another stream than its upload is of."""
+    if found != stream:
+        raise RecordError(f"a record of {found[:64]!r} in an upload of {stream}", place=f"[{index}]._Stream")
 
 
-def _advance(last: dict[str, int], epoch: str, sequence: int, index: int) -> None:
+def advance(last: dict[str, int], epoch: str, sequence: int, index: int) -> None:
+    """Note in `last` where an epoch stands now; raises RecordError unless it goes forward."""
     if sequence <= last.get(epoch, 0):
         raise RecordError("sequences must increase within an epoch", place=f"[{index}]._Sequence")
     if epoch not in last and len(last) >= _MAX_EPOCHS:
@@ -142,7 +150,7 @@ def _inventory(upload: Upload, entry: Any, facts: Any, index: int, now: str) -> 
         raise RecordError("missing", place=f"[{index}].TimeGenerated")
     if record == "Item" and (entry.Checksum or entry.Items is not None or entry.NotConfirmed):
         raise RecordError("an item has no Items, Checksum or NotConfirmed", place=f"[{index}]")
-    key = _key(entry, index)
+    key = item_key(entry, index)
     digest = hashlib.sha256(encode_facts(facts)).digest()[:DIGEST_SIZE].hex() if record == "Item" else ""
     # JSON cannot carry a key that is not UTF-8; hex does, and the engine turns it back.
     return b',"_KeyHex":"%b","_ItemDigest":"%b"' % (key.hex().encode(), digest.encode())
@@ -152,7 +160,8 @@ _IDENTITY = ("ConfigDataType", "FileSystemPath", "PathBytes", "SoftwareName", "A
 _NAMING = (*_IDENTITY, "RegistryKey", "ValueName")
 
 
-def _key(entry: Any, index: int) -> bytes:
+def item_key(entry: Any, index: int) -> bytes:
+    """Return the key of the item that a row of the inventory is about. Raises RecordError."""
     try:
         return row_key({name: getattr(entry, name) for name in _NAMING})[1]
     except RecordError as error:

@@ -62,7 +62,7 @@ class Watermarks:
 
     def decide(self, upload: Upload, stored: StoredRows) -> Decision:
         """Return what `upload` adds; raises RecordError when a machine had too many epochs."""
-        known = self._marks.get((upload.machine.machine_id, upload.stream.value), {})
+        known = self._marks.get((upload.machine.machine_id, upload.name), {})
         decision = Decision()
         for entry in upload.entries:
             epoch = entry.epoch
@@ -85,7 +85,7 @@ class Watermarks:
 
     def advance(self, upload: Upload, decision: Decision) -> None:
         """Take over what was decided: it is stored."""
-        known = self._marks.setdefault((upload.machine.machine_id, upload.stream.value), {})
+        known = self._marks.setdefault((upload.machine.machine_id, upload.name), {})
         for epoch, last in decision.marks.items():
             known[epoch] = _Mark(last, decision.orders[epoch])
 
@@ -111,7 +111,7 @@ class Watermarks:
         for row in candidates:
             spans.setdefault(row.epoch, []).append(row.sequence)
         found = {
-            epoch: stored.digests(upload.machine.machine_id, upload.stream, epoch, min(span), max(span))
+            epoch: stored.digests(upload.machine.machine_id, upload.stream, upload.name, epoch, min(span), max(span))
             for epoch, span in spans.items()
         }
         for row in candidates:
@@ -141,7 +141,8 @@ def _evicted_below(decision: Decision, eviction: Eviction, last: int, upload: Up
     Gap records are stored before the rows of their body. Where the rows then failed, the watermark stands behind the
     gap although rows before it never came; should the machine have to drop those, that must not be taken for known.
     """
-    lost = stored.unaccounted(upload.machine.machine_id, upload.stream, eviction.epoch, eviction.first, last)
+    machine = upload.machine.machine_id
+    lost = stored.unaccounted(machine, upload.stream, upload.name, eviction.epoch, eviction.first, last)
     decision.missing += [Missing(eviction.epoch, a, b, b - a + 1, eviction.reason[:1000]) for a, b in lost]
     if not lost and last == eviction.last:
         decision.duplicates += 1

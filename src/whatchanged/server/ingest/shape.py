@@ -21,7 +21,10 @@ from whatchanged.records.streams import DataType
 from whatchanged.records.tables import CONFIGURATION_DATA, TABLES, table_of
 from whatchanged.records.times import parse_time, time_text
 
-__all__ = ["MAX_ROWS", "MAX_TEXT", "Body", "decode_body", "encode_facts", "encode_row"]
+__all__ = [
+    "MAX_ROWS", "MAX_TEXT", "Body", "decode_body", "decode_plain", "decode_records", "encode_facts", "encode_row",
+    "eviction", "plain_row",
+]  # fmt: skip
 
 MAX_ROWS = 50_000
 """Records in one body."""
@@ -102,8 +105,12 @@ def _field(column: Column) -> tuple[str, Any, Any]:
     return (column.name, _TYPES[column.type] if text else _TYPES[column.type] | None, "" if text else None)
 
 
+def _plain_fields(table: Table) -> list[tuple[str, Any, Any]]:
+    return [_field(column) for column in table.columns if not column.server_set]
+
+
 def _row_type(table: Table) -> type[msgspec.Struct]:
-    fields = [_field(column) for column in table.columns if not column.server_set]
+    fields = _plain_fields(table)
     fields += [
         ("_Stream", str, msgspec.NODEFAULT),
         ("_Epoch", Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")], msgspec.NODEFAULT),
@@ -137,6 +144,19 @@ def _facts_type() -> type[msgspec.Struct]:
     return msgspec.defstruct("Facts", fields, omit_defaults=True, kw_only=True, gc=False)
 
 
+_PLAIN_TYPES: dict[str, type[msgspec.Struct]] = {
+    table.name: msgspec.defstruct(
+        table.name + "PlainRow",
+        _plain_fields(table),
+        forbid_unknown_fields=True,
+        omit_defaults=True,
+        kw_only=True,
+        gc=False,
+    )
+    for table in TABLES
+}
+_PLAIN_DECODERS = {name: msgspec.json.Decoder(list[row]) for name, row in _PLAIN_TYPES.items()}  # type: ignore[valid-type]
+_COLUMNS = {table.name: {column.name: column for column in table.columns} for table in TABLES}
 _ROW_TYPES = {table.name: _row_type(table) for table in TABLES}
 _DECODERS = {
     stream: msgspec.json.Decoder(list[_ROW_TYPES[table_of(stream).name]])  # type: ignore[misc]
@@ -146,14 +166,44 @@ _FACTS = _facts_type()
 _FACTS_DECODER = msgspec.json.Decoder(list[_FACTS])  # type: ignore[valid-type]
 
 
-def _decode_carefully(stream: DataType, payload: bytes) -> Body:
+def decode_plain(table: Table, payload: bytes, columns: frozenset[str] | None) -> list[Any]:
+    """Decode a JSON array of rows that say nothing but their `columns` (None: all of the table).
+
+    What stands in a column that the server sets is left out. Raises RecordError that names the place.
+    """
+    if columns is None:
+        try:
+            rows = _PLAIN_DECODERS[table.name].decode(payload)
+            _bound(len(rows))
+            return rows
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass  # what the quick way does not take, the careful way mends or names
+    records = decode_records(payload)
+    return [plain_row(record, table, columns, f"[{index}]") for index, record in enumerate(records)]
+
+
+def plain_row(record: object, table: Table, columns: frozenset[str] | None, place: str, *, strict: bool = True) -> Any:
+    """Return a row of a decoded record; unless `strict`, numbers may come as text. Raises RecordError."""
+    if not isinstance(record, dict):
+        raise RecordError("a record is a JSON object", place=place)
+    mended: dict[str, Any] = {}
+    known = _COLUMNS[table.name]
+    for name, value in record.items():
+        if name not in known or (columns is not None and name not in columns):
+            what = table.name if columns is None else "the declared stream"
+            raise RecordError(f"{what} has no such column", place=f"{place}.{name[:100]}")
+        column = known[name]
+        if value not in (None, "") and not column.server_set:
+            is_time = column.type is ColumnType.DATETIME
+            mended[name] = _time(value, f"{place}.{name}") if is_time else value
     try:
-        records = msgspec.json.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RecordError(f"no JSON: {error}") from error
-    if not isinstance(records, list):
-        raise RecordError("the body is no JSON array of records")
-    _bound(len(records))
+        return msgspec.convert(mended, _PLAIN_TYPES[table.name], strict=strict)
+    except msgspec.MsgspecError as error:
+        raise _located(error, place) from error
+
+
+def _decode_carefully(stream: DataType, payload: bytes) -> Body:
+    records = decode_records(payload)
     table = table_of(stream)
     entries: list[Any] = []
     facts: list[Any] = []
@@ -165,11 +215,23 @@ def _decode_carefully(stream: DataType, payload: bytes) -> Body:
     return Body(entries, facts)
 
 
+def decode_records(payload: bytes) -> list[Any]:
+    """Decode a JSON array of anything, of at most MAX_ROWS. Raises RecordError."""
+    try:
+        records = msgspec.json.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordError(f"no JSON: {error}") from error
+    if not isinstance(records, list):
+        raise RecordError("the body is no JSON array of records")
+    _bound(len(records))
+    return records
+
+
 def _record(record: object, table: Table, place: str) -> tuple[Any, Any]:
     if not isinstance(record, dict):
         raise RecordError("a record is a JSON object", place=place)
     if record.get("_Record") == RecordType.EVICTION.value:
-        return _eviction(record, place), None
+        return eviction(record, place), None
     known = _ROW_TYPES[table.name].__struct_fields__
     columns = {column.name: column for column in table.columns}
     mended: dict[str, Any] = {}
@@ -193,16 +255,17 @@ def _record(record: object, table: Table, place: str) -> tuple[Any, Any]:
     return row, fact
 
 
-def _eviction(record: dict[str, Any], place: str) -> Eviction:
+def eviction(record: dict[str, Any], place: str) -> Eviction:
+    """Return the eviction that a record is. Raises RecordError."""
     try:
-        eviction = Eviction.parse(record)
+        found = Eviction.parse(record)
     except RecordError as error:
         raise RecordError(error.message, place=place) from error
-    if not 1 <= eviction.first <= eviction.last < 2**63 or not 0 <= eviction.count < 2**63:
+    if not 1 <= found.first <= found.last < 2**63 or not 0 <= found.count < 2**63:
         raise RecordError("First to Last is no range of sequences", place=place)
-    if re.fullmatch(r"[0-9a-f]{32}", eviction.epoch) is None:
+    if re.fullmatch(r"[0-9a-f]{32}", found.epoch) is None:
         raise RecordError("an epoch is 32 lower-case hex digits", place=f"{place}._Epoch")
-    return eviction
+    return found
 
 
 def _time(value: object, place: str) -> str:

@@ -111,7 +111,7 @@ class Reader:
         _machine(query, wanted.machine, wanted.machines)
         query.equal("ConfigChangeType", "kind", wanted.kind)
         query.equal("ChangeCategory", "category", wanted.category)
-        _item(query, wanted.path)
+        _item(query, wanted.path, _WAS)
         return await self._newest_first("ConfigurationChange", CONFIGURATION_CHANGE.names, query, limit, cursor)
 
     async def health(self, wanted: HealthFilter, *, limit: int = 100, cursor: str | None = None) -> Page:
@@ -214,19 +214,27 @@ def _is_id(machine: str) -> bool:
 _ITEM = "if(FileSystemPath != '', FileSystemPath, if(RegistryKey != '', RegistryKey, Name))"
 
 
-def _item(query: _Query, pattern: str) -> None:
+_WAS = "PreviousFileSystemPath"
+"""A file is found by the path that it had before a rename, too."""
+
+
+def _item(query: _Query, pattern: str, *also: str) -> None:
+    """Let through what `pattern` names; in the columns `also`, too."""
     if not pattern:
         return
     _bounded(pattern, "path")
     if any(sign in pattern for sign in "*?["):
-        query.add(f"match({_ITEM}, {{item:String}}) OR match(Name, {{item:String}})", item=_glob(pattern))
+        columns = (_ITEM, "Name", *also)
+        query.add(" OR ".join(f"match({c}, {{item:String}})" for c in columns), item=_glob(pattern))
         return
     # Of a service or package the name people know may stand in any of these.
-    names = f"{_ITEM} = {{item:String}} OR Name = {{item:String}} OR SvcName = {{item:String}}"
-    below = f"startsWith({_ITEM}, {{below_1:String}}) OR startsWith({_ITEM}, {{below_2:String}})"
+    names = " OR ".join(f"{c} = {{item:String}}" for c in (_ITEM, "Name", "SvcName", "SoftwareName", *also))
+    below = " OR ".join(
+        f"startsWith({c}, {{below_1:String}}) OR startsWith({c}, {{below_2:String}})" for c in (_ITEM, *also)
+    )
     bare = pattern.rstrip("/\\") if len(pattern) > 1 else ""
     query.add(
-        f"{names} OR SoftwareName = {{item:String}} OR {below}",
+        f"{names} OR {below}",
         item=pattern.rstrip("/\\") or pattern,
         below_1=bare + "/",
         below_2=bare + "\\",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +41,23 @@ _READ_LIMITS: dict[str, Any] = {
     "date_time_output_format": "iso",
     "output_format_json_quote_64bit_integers": 0,
 }
+_QUESTION_LIMITS: dict[str, Any] = {
+    **_READ_LIMITS,
+    "max_execution_time": 600,
+    "max_temporary_data_on_disk_size_for_query": 4 * 1024**3,
+    # Or the condition of a query moves before that which cuts a table to what its asker may see: what it says of rows
+    # that are not his, by an error, he would hear.
+    "query_plan_merge_filters": 0,
+    "max_result_rows": 0,  # the statement itself has a LIMIT
+    "max_result_bytes": 512 * 1024**2,
+    "max_ast_elements": 200_000,
+    "max_expanded_ast_elements": 2_000_000,
+    "output_format_json_escape_forward_slashes": 0,
+    "output_format_json_quote_denormals": 1,
+    # Every block of a result counts for the answer; none is needed to be wider than what people ask.
+    "max_query_size": 4 * 1024**2,
+}
+"""Bounds of a question in KQL, whatever its asker allows himself."""
 _WRITE_SETTINGS: dict[str, Any] = {
     "async_insert": 0,
     # One block, in order: an insert of one stream must become one part.
@@ -50,8 +68,10 @@ _WRITE_SETTINGS: dict[str, Any] = {
     "output_format_json_quote_64bit_integers": 0,
     "mutations_sync": 2,
 }
-# TIMEOUT_EXCEEDED, TOO_MANY_ROWS, MEMORY_LIMIT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES
-_LIMIT_CODES = ("Code: 159.", "Code: 158.", "Code: 241.", "Code: 396.", "Code: 307.")
+# TIMEOUT_EXCEEDED, TOO_MANY_ROWS, MEMORY_LIMIT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES, QUERY_WAS_CANCELLED
+_LIMIT_CODES = ("Code: 159.", "Code: 158.", "Code: 241.", "Code: 396.", "Code: 307.", "Code: 394.")
+_TROUBLE = re.compile(r"Code: (?:33|40|49|74|75|76|79|86|209|210|225|228|236|239|242|243|246|252|279|999|1000|1001)\.")
+"""What is wrong with the engine, its disk or its network, and not with the question."""
 _NO_PATTERN = "Code: 427."
 """CANNOT_COMPILE_REGEXP: all expressions come from patterns that people write, such as `[z-a]`."""
 _NEEDED_SPACE = 32 * 1024**2
@@ -59,18 +79,29 @@ _NEEDED_SPACE = 32 * 1024**2
 _decode_rows = msgspec.json.Decoder(dict[str, Any]).decode_lines
 
 
-def open_storage(dsn_or_path: str | os.PathLike[str], *, readers: int = 4) -> Storage:
+def open_storage(
+    dsn_or_path: str | os.PathLike[str], *, readers: int = 4, askers: int = 4, question_memory: int = 2 * 1024**3
+) -> Storage:
     """Open (and create or migrate) the telemetry database at a folder, or at `clickhouse://…` or `https://…`.
 
-    A process can have one folder open. Raises StateError.
+    `askers`: how many questions in KQL run at once, each with `question_memory` bytes at most. A process can have one
+    folder open. Raises StateError.
     """
-    return Storage(os.fspath(dsn_or_path), readers=readers)
+    return Storage(os.fspath(dsn_or_path), readers=readers, askers=askers, question_memory=question_memory)
 
 
 class Storage:
     """The open database. Safe to use from several threads."""
 
-    def __init__(self, target: str, *, readers: int = 4, steps: Sequence[Migration] = MIGRATIONS) -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        readers: int = 4,
+        askers: int = 4,
+        question_memory: int = 2 * 1024**3,
+        steps: Sequence[Migration] = MIGRATIONS,
+    ) -> None:
         """As `open_storage`; `steps` are the migrations to run, in order."""
         self._target = target
         self._embedded = "://" not in target
@@ -78,17 +109,25 @@ class Storage:
         self._closed = False
         self._readers: queue.SimpleQueue[Client] = queue.SimpleQueue()
         self._reader_count = readers
+        self._asker_count = askers
+        self._askers: queue.SimpleQueue[Client] = queue.SimpleQueue()
+        self._cancellers: queue.SimpleQueue[Client] = queue.SimpleQueue()
         if self._embedded:
             os.makedirs(target, mode=0o700, exist_ok=True)
             # A killed backup leaves its links here, and they would keep the disk space of everything dropped since.
             shutil.rmtree(os.path.join(target, "shadow"), ignore_errors=True)
         try:
-            self._writer = self._connect(_WRITE_SETTINGS)
+            with self._scratch():
+                self._writer = self._connect(_WRITE_SETTINGS)
+            # Ending a question must not wait for a write: it has a handle of its own, and only ever ends questions.
+            self._cancellers.put(self._connect({"max_execution_time": 30}))
             self._migrate(steps)
             for _ in range(readers):
-                self._readers.put(self._reader())
-        except ClickHouseError as error:
-            raise StateError(f"cannot open the telemetry database {_shown(target)}: {error}") from error
+                self._readers.put(self._reader(_READ_LIMITS))
+            for _ in range(askers):
+                self._askers.put(self._reader({**_QUESTION_LIMITS, "max_memory_usage": question_memory}))
+        except (ClickHouseError, RuntimeError) as error:  # RuntimeError: the embedded engine itself
+            raise StateError(f"cannot open the telemetry database {_shown(target)}: {_first_line(error)}") from error
 
     @property
     def embedded(self) -> bool:
@@ -106,6 +145,11 @@ class Storage:
     def readers(self) -> int:
         """Number of reading handles: how many queries can run at once."""
         return self._reader_count
+
+    @property
+    def askers(self) -> int:
+        """How many questions in KQL can run at once."""
+        return self._asker_count
 
     def insert(self, table: str, lines: bytes) -> None:
         """Insert rows of one table (JSON, one object a line) as one atomic part; returns when it is on disk.
@@ -126,12 +170,38 @@ class Storage:
         Times are text in ISO 8601 with `Z`. Raises LimitExceeded when a bound was hit, RecordError for
         a pattern that is none, else StateError.
         """
-        with self._borrow() as client:
+        with self._borrow(self._readers) as client:
             try:
                 body = client.raw_query(sql, parameters=dict(parameters or {}), fmt="JSONEachRow")
             except ClickHouseError as error:
                 raise _query_error(error) from error
         return _decode_rows(body)
+
+    def ask(self, sql: str, parameters: Mapping[str, Any], mark: str) -> bytes:
+        """Return the rows of a SELECT that KQL became, a JSON array a line; read-only, bounded by wide limits.
+
+        `mark` (hex digits) is what `cancel` knows it by. Raises LimitExceeded when a bound was hit or it was cancelled,
+        RecordError for what only the data show to be wrong (a pattern that is none, a number out of range), StateError
+        when the engine itself is in trouble.
+        """
+        with self._borrow(self._askers) as client:
+            try:
+                return client.raw_query(_marked(sql, mark), parameters=dict(parameters), fmt="JSONCompactEachRow")
+            except ClickHouseError as error:
+                found = _query_error(error)
+                if isinstance(found, StateError) and not _TROUBLE.search(_first_line(error)):
+                    found = RecordError(_first_line(error))
+                raise found from error
+
+    def cancel(self, mark: str) -> None:
+        """End the question of a mark, if it still runs."""
+        # Composed in the engine: this statement must not bear the mark itself.
+        marked = "position(query, concat('1 AS ', {mark:String})) > 0"
+        with self._borrow(self._cancellers) as client:
+            try:
+                client.command(f"KILL QUERY WHERE {marked} ASYNC", parameters={"mark": _mark_name(mark)})
+            except ClickHouseError as error:
+                raise _query_error(error) from error
 
     def trouble(self) -> str:
         """Return why the engine does not answer or cannot take rows; empty: it does and can."""
@@ -197,6 +267,9 @@ class Storage:
         self._closed = True
         for _ in range(self._reader_count):
             self._readers.get().close()
+        for _ in range(self._asker_count):
+            self._askers.get().close()
+        self._cancellers.get().close()
         with self._write_lock:
             self._writer.close()
 
@@ -211,20 +284,43 @@ class Storage:
             return clickhouse_connect.get_client(interface="chdb", path=self._target, settings=dict(settings))
         return clickhouse_connect.get_client(dsn=self._target, settings=dict(settings), autogenerate_session_id=True)
 
-    def _reader(self) -> Client:
-        client = self._connect(_READ_LIMITS)
+    @contextmanager
+    def _scratch(self) -> Iterator[None]:
+        """Let the embedded engine make its folder for temporary data beside ours while the block runs.
+
+        It looks for TMPDIR once, at its start. That of whoever started us may be closed to our account, and what a
+        killed engine leaves there nobody would clear away.
+        """
+        if not self._embedded:
+            yield
+            return
+        folder = f"{self._target.rstrip('/')}.tmp"
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        before = os.environ.get("TMPDIR")
+        os.environ["TMPDIR"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before
+
+    def _reader(self, limits: Mapping[str, Any]) -> Client:
+        client = self._connect(limits)
         client.command("SET readonly = 1")
         return client
 
     @contextmanager
-    def _borrow(self) -> Iterator[Client]:
+    def _borrow(self, handles: queue.SimpleQueue[Client]) -> Iterator[Client]:
         if self._closed:
             raise StateError("the telemetry database is closed")
-        client = self._readers.get()
+        client = handles.get()
         try:
             yield client
         finally:
-            self._readers.put(client)
+            handles.put(client)
 
     def _migrate(self, steps: Sequence[Migration]) -> None:
         self._writer.command(
@@ -287,7 +383,7 @@ def _watermark_sql() -> str:
     parts = [
         f"SELECT SourceComputerId AS machine, _Stream AS stream, _Epoch AS epoch, max(_Sequence) AS last, "  # noqa: S608
         f"{'max(_EpochOrder)' if table == 'InventoryRecord' else 'toUInt32(0)'} AS ordinal "
-        f"FROM {table} WHERE _Sequence > 0 GROUP BY machine, stream, epoch"
+        f"FROM {table} WHERE _Sequence > 0 AND _Epoch != '' GROUP BY machine, stream, epoch"
         for table in DATA_TABLES
     ]
     parts.append(
@@ -304,6 +400,17 @@ def _watermark_sql() -> str:
         "SELECT toString(machine) AS machine, toString(stream) AS stream, toString(epoch) AS epoch, "  # noqa: S608
         f"max(last) AS last, max(ordinal) AS `order` FROM ({union}) GROUP BY machine, stream, epoch"
     )
+
+
+def _mark_name(mark: str) -> str:
+    """Return a mark as a name that cannot be anything else; raises ValueError."""
+    return f"mark_{int(mark, 16):032x}"
+
+
+def _marked(sql: str, mark: str) -> str:
+    """Return a SELECT that bears a mark: as a name that it defines, for comments do not outlast bound parameters."""
+    rest = f", {sql.removeprefix('WITH ')}" if sql.startswith("WITH ") else f" {sql}"
+    return f"WITH 1 AS {_mark_name(mark)}{rest}"
 
 
 def _query_error(error: ClickHouseError) -> OperationError:

@@ -5,7 +5,8 @@ tombstones, snapshots, confirmations) goes into *one* table, `InventoryRecord`, 
 atomic part; the logical ConfigurationData is evaluated from it (`inventory`).
 
 Internal columns: `_Stream`, `_Epoch`, `_Sequence` (who numbered the row; empty and 0 for rows the server writes),
-`_Digest` (hex of the row as it arrived; tells a repetition from a fork). `Watermark` keeps the highest sequence of
+`_Digest` (hex of the row as it arrived; tells a repetition from a fork), `_Request` (the request that brought the
+rows of a sender that numbers none; their `_Epoch` is empty). `Watermark` keeps the highest sequence of
 what retention has dropped.
 """
 
@@ -150,6 +151,60 @@ MIGRATIONS: tuple[Migration, ...] = (
         tuple(
             f"ALTER TABLE ConfigurationChange ADD COLUMN IF NOT EXISTS `{name}` LowCardinality(String)"
             for name in ("InitiatingProcessParentName", "InitiatingProcessService")
+        ),
+    ),
+    Migration(
+        "0005 exact path before a rename",
+        ("ALTER TABLE ConfigurationChange ADD COLUMN IF NOT EXISTS `PreviousPathBytes` String",),
+    ),
+    Migration(
+        "0006 what triggers a service",
+        (
+            "ALTER TABLE ConfigurationChange ADD COLUMN IF NOT EXISTS `SvcTriggeredBy` String",
+            "ALTER TABLE ConfigurationChange ADD COLUMN IF NOT EXISTS `SvcPreviousTriggeredBy` String",
+            "ALTER TABLE InventoryRecord ADD COLUMN IF NOT EXISTS `SvcTriggeredBy` String",
+            f"CREATE OR REPLACE VIEW ConfigurationDataAt AS {inventory_sql()}",
+            f"CREATE OR REPLACE VIEW ConfigurationData AS {inventory_sql(bound=False)}",
+        ),
+    ),
+    Migration(
+        "0007 requests of senders",
+        tuple(
+            statement
+            for table in DATA_TABLES
+            for statement in (
+                f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS `_Request` String",
+                f"ALTER TABLE {table} ADD INDEX IF NOT EXISTS request _Request TYPE bloom_filter GRANULARITY 1",
+            )
+        ),
+    ),
+    Migration(
+        "0008 services and registry of Windows",
+        (
+            *(
+                f"ALTER TABLE ConfigurationChange ADD COLUMN IF NOT EXISTS `{name}` {kind}"
+                for name, kind in (
+                    ("SvcDelayedStart", "Nullable(Bool)"),
+                    ("SvcPreviousDelayedStart", "Nullable(Bool)"),
+                    ("SvcServiceDll", "String"),
+                    ("SvcPreviousServiceDll", "String"),
+                    ("SvcFailureActions", "String"),
+                    ("SvcPreviousFailureActions", "String"),
+                    ("ValueBytes", "String"),
+                    ("PreviousValueBytes", "String"),
+                )
+            ),
+            *(
+                f"ALTER TABLE InventoryRecord ADD COLUMN IF NOT EXISTS `{name}` {kind}"
+                for name, kind in (
+                    ("SvcDelayedStart", "Nullable(Bool)"),
+                    ("SvcServiceDll", "String"),
+                    ("SvcFailureActions", "String"),
+                    ("ValueBytes", "String"),
+                )
+            ),
+            f"CREATE OR REPLACE VIEW ConfigurationDataAt AS {inventory_sql()}",
+            f"CREATE OR REPLACE VIEW ConfigurationData AS {inventory_sql(bound=False)}",
         ),
     ),
 )

@@ -16,7 +16,16 @@ import errno
 import os
 import struct
 
-__all__ = ["file_system_id", "handle_of", "initialise", "mark", "open_handle", "unmark"]
+__all__ = [
+    "file_system_id",
+    "handle_of",
+    "initialise",
+    "mark",
+    "mark_folder",
+    "open_handle",
+    "unmark",
+    "unmark_folder",
+]
 
 _FAN_CLOEXEC = 0x1
 _FAN_NONBLOCK = 0x2
@@ -31,7 +40,6 @@ _FLAGS = (
     | _FAN_NONBLOCK
     | _FAN_UNLIMITED_QUEUE
     | _FAN_UNLIMITED_MARKS
-    | _FAN_REPORT_PIDFD
     | _FAN_REPORT_FID
     | _FAN_REPORT_DFID_NAME
     | _FAN_REPORT_TARGET_FID
@@ -62,12 +70,13 @@ def _failed(path: bytes = b"") -> OSError:
     return OSError(number, os.strerror(number), path)
 
 
-def initialise() -> int:
-    """Return the descriptor of a new group.
+def initialise(*, pidfd: bool) -> int:
+    """Return the descriptor of a new group; `pidfd`: each event opens a descriptor of its process, to be closed.
 
     Raises OSError: EPERM without CAP_SYS_ADMIN, EINVAL before Linux 5.17, ENOSYS where the kernel has no fanotify.
     """
-    fd = _libc.fanotify_init(_FLAGS, os.O_RDONLY | os.O_CLOEXEC | os.O_LARGEFILE)
+    flags = _FLAGS | _FAN_REPORT_PIDFD if pidfd else _FLAGS
+    fd = _libc.fanotify_init(flags, os.O_RDONLY | os.O_CLOEXEC | os.O_LARGEFILE)
     if fd < 0:
         raise _failed()
     return int(fd)
@@ -89,6 +98,18 @@ def unmark(group: int, mask: int, path: bytes) -> None:
         raise _failed(path)
 
 
+def mark_folder(group: int, mask: int, fd: int) -> None:
+    """Mark the folder that the descriptor `fd` (O_PATH will do) stands for. Raises OSError: ENOMEM, or as `mark`."""
+    if _libc.fanotify_mark(group, _FAN_MARK_ADD, mask, fd, b".") < 0:
+        raise _failed()
+
+
+def unmark_folder(group: int, mask: int, fd: int) -> None:
+    """Take the mark off a folder. Raises OSError: ENOENT if there is none."""
+    if _libc.fanotify_mark(group, _FAN_MARK_REMOVE, mask, fd, b".") < 0:
+        raise _failed()
+
+
 def file_system_id(path: bytes) -> bytes:
     """Return the id of the file system of `path` as events bear it. Raises OSError."""
     return struct.pack("=Q", os.statvfs(path).f_fsid & 0xFFFFFFFFFFFFFFFF)
@@ -107,14 +128,14 @@ def handle_of(dir_fd: int, name: bytes) -> tuple[bytes, int]:
     return raw[: _HEAD.size + _HEAD.unpack_from(raw)[0]], mount.value
 
 
-def open_handle(mount_fd: int, handle: bytes) -> int:
-    """Return an O_PATH descriptor of what `handle` stands for; `mount_fd` is any open file of its mount.
+def open_handle(mount_fd: int, handle: bytes, flags: int = os.O_PATH) -> int:
+    """Return a descriptor of what `handle` stands for; `mount_fd` is any open file of its mount.
 
     Raises OSError: ESTALE when it is gone.
     """
     if len(handle) < _HEAD.size or _HEAD.unpack_from(handle)[0] != len(handle) - _HEAD.size:
         raise OSError(errno.EINVAL, "not a file handle")
-    fd = _libc.open_by_handle_at(mount_fd, handle, os.O_PATH | os.O_CLOEXEC)
+    fd = _libc.open_by_handle_at(mount_fd, handle, flags | os.O_CLOEXEC)
     if fd < 0:
         raise _failed()
     return int(fd)

@@ -7,7 +7,7 @@ rename: both), the object itself, a descriptor of the process.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from whatchanged.errors import WatchError
@@ -15,8 +15,11 @@ from whatchanged.errors import WatchError
 __all__ = [
     "ATTRIB",
     "CHANGES",
+    "CONTENTS",
     "CREATE",
     "DELETE",
+    "ENTRIES",
+    "EVENT_ON_CHILD",
     "ONDIR",
     "OPEN_EXEC",
     "Q_OVERFLOW",
@@ -33,9 +36,13 @@ CREATE = 0x100
 DELETE = 0x200
 OPEN_EXEC = 0x1000
 Q_OVERFLOW = 0x4000
+EVENT_ON_CHILD = 0x08000000
 RENAME = 0x10000000
 ONDIR = 0x40000000
-CHANGES = MODIFY | ATTRIB | CLOSE_WRITE | CREATE | DELETE | RENAME
+ENTRIES = CREATE | DELETE | RENAME
+CONTENTS = MODIFY | ATTRIB | CLOSE_WRITE
+CHANGES = ENTRIES | CONTENTS
+_NEVER_OUTSIDE = ONDIR | RENAME | OPEN_EXEC | Q_OVERFLOW
 
 _VERSION = 3
 _HEAD = struct.Struct("=IBBHQii")
@@ -72,8 +79,11 @@ class Event(NamedTuple):
     """Descriptor of the process, the reader's to close; negative if there is none."""
 
 
-def parse(buffer: bytes) -> Iterator[Event]:
-    """Yield the events of what one read(2) gave. Raises WatchError for bytes that are no events."""
+def parse(buffer: bytes, outside: Collection[bytes] = ()) -> Iterator[Event]:
+    """Yield the events of what one read(2) gave. Raises WatchError for bytes that are no events.
+
+    Events of files in the folders `outside` are passed over: most of a busy machine's, so this must cost little.
+    """
     at, end = 0, len(buffer)
     while at < end:
         if end - at < _HEAD.size:
@@ -83,7 +93,8 @@ def parse(buffer: bytes) -> Iterator[Event]:
             raise WatchError(f"fanotify: events of version {version}, this program knows {_VERSION}")
         if head < _HEAD.size or length < head or at + length > end:
             raise WatchError(f"fanotify: an event of {length} bytes with a head of {head} in {end - at} bytes")
-        yield _event(buffer, at + head, at + length, mask, pid)
+        if mask & _NEVER_OUTSIDE or not outside or _first_handle(buffer, at + head, length - head) not in outside:
+            yield _event(buffer, at + head, at + length, mask, pid)
         at += length
 
 
@@ -108,6 +119,11 @@ def _event(buffer: bytes, at: int, end: int, mask: int, pid: int) -> Event:
             pidfd = _INFO_FD.unpack_from(buffer, at)[3]
         at += length
     return Event(mask, pid, place, old, target, pidfd)
+
+
+def _first_handle(buffer: bytes, at: int, length: int) -> bytes:
+    """Return the handle in the first record: the kernel writes the entry's folder first."""
+    return _handle(buffer, at, length) if length >= _HANDLE_AT + _FSID else b""
 
 
 def _handle(buffer: bytes, at: int, length: int) -> bytes:

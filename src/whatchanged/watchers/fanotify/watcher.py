@@ -1,4 +1,8 @@
-"""The fanotify watcher: one mark a file system, whole machines with a handful of marks, and the process known.
+"""The fanotify watcher: whole file systems, without a limit, and the process known.
+
+One mark a file system tells of entries that are made, removed and renamed anywhere on it, so that no folder is missed.
+Contents are told by marks on the folders that the rules reach into: who writes elsewhere pays for an event a file, not
+for one a write. Where those folders are too many, or refuse a mark, the file system's mark tells of contents too.
 
 Needs CAP_SYS_ADMIN and Linux 5.17. Sees every change by whatever way of writing but two: a write through a mapping
 shows only when the file is closed, and a change by another machine on a network file system not at all.
@@ -12,10 +16,12 @@ assert sys.platform != "win32"
 
 import contextlib
 import errno
+import fcntl
 import os
+import termios
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from whatchanged.errors import WatchError
 from whatchanged.records.times import now_ns
@@ -27,9 +33,20 @@ from whatchanged.watchers.hints import Area, Coverage, Executed, Hint, Reach, Sc
 __all__ = ["FanotifyWatcher"]
 
 _READ_BYTES = 32 * 1024
-"""What one read takes: an event comes with a descriptor of its process, so this bounds open files to some hundreds."""
+"""What one read takes: with a descriptor of its process in every event, this bounds open files to some hundreds."""
 _READS = 64
-"""Reads of one `read`: a machine that never falls silent must not keep the caller from its other work."""
+_READ_SECONDS = 0.25
+"""Bounds of one `read`: a machine that never falls silent must not keep the caller from its other work."""
+
+_MOST_QUEUED = 300_000
+"""Events that may wait to be read. The queue has no bound of its own, for the kernel's is too small for one package;
+but who makes changes faster than they are read would fill the memory, and what is read would be old."""
+_MOST_MARKED = 20_000
+"""Folders that bear a mark at most. A mark keeps its folder in the kernel's memory: some 1.5 kB each."""
+_COUNTED_BYTES = 24
+"""What FIONREAD counts for each of them: its head alone."""
+_DISCARD_BYTES = 1024 * 1024
+_DISCARD_SECONDS = 10.0
 
 Witness = Callable[[int, int], None]
 
@@ -47,7 +64,7 @@ class FanotifyWatcher:
         Raises WatchError where fanotify is not allowed or too old.
         """
         try:
-            self._fd = calls.initialise()
+            self._fd = calls.initialise(pidfd=witness is not None)
         except OSError as error:
             raise WatchError(
                 f"fanotify cannot be used: {os.strerror(error.errno or 0)}",
@@ -55,8 +72,11 @@ class FanotifyWatcher:
             ) from error
         self._stop = stop
         self._witness = witness
-        self._mask = events.CHANGES | events.ONDIR | (events.OPEN_EXEC if executions else 0)
-        self._table = FolderTable((), _Nothing(), stop.is_set)
+        self._mask = events.ENTRIES | events.ONDIR | (events.OPEN_EXEC if executions else 0)
+        self._systems: tuple[FileSystem, ...] = ()
+        self._table = self._table_of((), _Nothing())
+        self._wide: set[bytes] = set()
+        """File systems whose own mark tells of contents too."""
         self._scope: Scope = _Nothing()
         self._areas: tuple[Area, ...] = ()
         self._marks: dict[bytes, bytes] = {}
@@ -82,16 +102,38 @@ class FanotifyWatcher:
         )
         for identity, place in self._marks.items():
             if identity not in systems:
-                self._unmark(identity, place)
+                self._unmark(identity, place, self._mask | events.CONTENTS)
         self._marks = {identity: found[0].place for identity, found in systems.items()}
         self._scope = scope
-        table = FolderTable([FileSystem(i, found) for i, found in systems.items()], scope, self._stop.is_set)
+        self._systems = tuple(FileSystem(identity, found) for identity, found in systems.items())
+        self._seed()
+        return self.coverage()
+
+    def _table_of(self, systems: Sequence[FileSystem], scope: Scope) -> FolderTable:
+        return FolderTable(systems, scope, self._stop.is_set, self._fd, _MOST_MARKED)
+
+    def _seed(self) -> None:
+        table = self._table_of(self._systems, self._scope)
         try:
             table.seed()
+            self._widen(table.unmarked)
+            for identity in self._wide - table.unmarked:
+                if identity in self._marks:
+                    self._unmark(identity, self._marks[identity], events.CONTENTS)
         except OSError as error:
             raise WatchError(f"fanotify: a mount cannot be looked at: {error}") from error
+        finally:
+            table.release()
+        self._table.unmark_all_but(table)
         self._table = table
-        return self.coverage()
+        self._wide = set(table.unmarked)
+
+    def _widen(self, identities: Collection[bytes]) -> None:
+        """Let the marks of whole file systems tell of contents too, because not every folder bears a mark."""
+        for identity in identities:
+            with contextlib.suppress(FileNotFoundError):  # it was unmounted
+                calls.mark(self._fd, events.CONTENTS | events.ONDIR, self._marks[identity])
+                self._wide.add(identity)
 
     def fileno(self) -> int:
         """Return the descriptor of the group."""
@@ -107,22 +149,47 @@ class FanotifyWatcher:
         found: list[Hint | Executed] = []
         self._drained = False
         try:
+            if self._queued() > _MOST_QUEUED:
+                return self._discard()
+            end = time.monotonic() + _READ_SECONDS
             for _ in range(_READS):
+                if time.monotonic() > end:
+                    break
                 try:
                     buffer = os.read(self._fd, _READ_BYTES)
                 except BlockingIOError:
                     self._drained = True
                     break
                 self._take_all(buffer, found)
+            self._widen(self._table.unmarked - self._wide)
         except OSError as error:
             raise WatchError(f"fanotify: reading failed: {error}") from error
         finally:
             self._table.release()
         return found
 
+    def _queued(self) -> int:
+        """Return how many events wait to be read."""
+        return int.from_bytes(fcntl.ioctl(self._fd, termios.FIONREAD, b"\0" * 4), sys.byteorder) // _COUNTED_BYTES
+
+    def _discard(self) -> list[Hint | Executed]:
+        """Throw away what waits to be read: looking at everything is less work than reading it."""
+        end = time.monotonic() + _DISCARD_SECONDS
+        while time.monotonic() < end:
+            try:
+                buffer = os.read(self._fd, _READ_BYTES if self._witness else _DISCARD_BYTES)
+            except BlockingIOError:
+                break
+            if self._witness:
+                for event in events.parse(buffer):
+                    if event.pidfd >= 0:
+                        os.close(event.pidfd)
+        self._seed()  # folders were made and renamed of which nothing is known
+        return [Hint(b"/", time.monotonic(), Reach.ALL)]
+
     def coverage(self) -> Coverage:
         """Return what is marked."""
-        return Coverage(self._areas, len(self._marks))
+        return Coverage(self._areas, len(self._marks) + min(len(self._table), _MOST_MARKED))
 
     def close(self) -> None:
         """Close the group; the kernel drops its marks."""
@@ -130,16 +197,18 @@ class FanotifyWatcher:
             os.close(self._fd)
             self._fd = -1
 
-    def _unmark(self, identity: bytes, place: bytes) -> None:
+    def _unmark(self, identity: bytes, place: bytes, mask: int) -> None:
         with contextlib.suppress(OSError):  # it was unmounted: the mark went with it
             if calls.file_system_id(place) == identity:
-                calls.unmark(self._fd, self._mask, place)
+                calls.unmark(self._fd, mask, place)
 
     # Events
 
     def _take_all(self, buffer: bytes, found: list[Hint | Executed]) -> None:
         when = time.monotonic()
-        for event in events.parse(buffer):
+        # With a witness every event has a descriptor to be closed.
+        outside = self._table.outside if self._witness is None else ()
+        for event in events.parse(buffer, outside):
             try:
                 self._take(event, when, found)
             finally:
@@ -182,7 +251,7 @@ class FanotifyWatcher:
         old = self._paths(origin, event.old.name, is_folder) if origin and event.old else []
         new = self._paths(folder, event.place.name, is_folder) if folder and event.place else []
         if is_folder and event.target:
-            self._table.renamed(folder, event.place.name if event.place else b"", event.target)
+            self._table.renamed(event.target)
         reach = Reach.TREE if is_folder else Reach.ENTRY
         found += [Hint(path, when, reach, event.pid) for path in old]
         found += [Hint(path, when, reach, event.pid, old[0] if old else b"") for path in new]

@@ -12,7 +12,9 @@ assert sys.platform != "win32"
 
 import ctypes
 import errno
+import fcntl
 import os
+import termios
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -29,6 +31,8 @@ _IN_NONBLOCK = 0o4000
 _IN_CLOEXEC = 0o2000000
 _READ_BYTES = 64 * 1024
 _READS = 64
+_READ_SECONDS = 0.25
+"""A queue that fills as fast as it is read must not keep the caller from handing out what was read."""
 _RETRY_SECONDS = 60.0
 """At the limit: how often watches that became free are given to folders that have none."""
 _AREAS_NAMED = 100
@@ -98,17 +102,19 @@ class InotifyWatcher:
         """Read what is in the queue."""
         found: list[Hint | Executed] = []
         self._drained = False
-        for _ in range(_READS):
-            try:
-                buffer = os.read(self._fd, _READ_BYTES)
-            except BlockingIOError:
-                self._drained = True
-                break
-            except OSError as error:
-                raise WatchError(f"inotify: reading failed: {error}") from error
-            when = time.monotonic()
-            for event in events.parse(buffer):
-                found += self._take(event, when)
+        end = time.monotonic() + _READ_SECONDS
+        try:
+            for _ in range(_READS):
+                if time.monotonic() > end:
+                    break
+                try:
+                    buffer = os.read(self._fd, _READ_BYTES)
+                except BlockingIOError:
+                    self._drained = True
+                    break
+                self._take_all(buffer, found)
+        except OSError as error:
+            raise WatchError(f"inotify: reading failed: {error}") from error
         if self._full and self._freed and time.monotonic() - self._rescanned > _RETRY_SECONDS:
             self._rescan()
             found.append(Hint(b"/", time.monotonic(), Reach.ALL))
@@ -130,11 +136,27 @@ class InotifyWatcher:
 
     # Events
 
+    def _take_all(self, buffer: bytes, found: list[Hint | Executed]) -> None:
+        when = time.monotonic()
+        for event in events.parse(buffer):
+            if event.mask & events.Q_OVERFLOW:
+                found.append(self._overflowed())
+                return
+            found += self._take(event, when)
+
+    def _overflowed(self) -> Hint:
+        """Begin anew after a loss: folders may have been made and renamed of which nothing was told.
+
+        What still waits has holes, too: the kernel tells of an overflow once, where the first event was lost. So it
+        is thrown away before the folders are looked at; else it would undo what was seen there.
+        """
+        waiting = int.from_bytes(fcntl.ioctl(self._fd, termios.FIONREAD, b"\0" * 4), sys.byteorder)
+        while waiting > 0:
+            waiting -= len(os.read(self._fd, _READ_BYTES))
+        self._rescan()
+        return Hint(b"/", time.monotonic(), Reach.ALL)
+
     def _take(self, event: Event, when: float) -> Iterator[Hint]:
-        if event.mask & events.Q_OVERFLOW:
-            self._rescan()  # folders may have been made of which nothing was told
-            yield Hint(b"/", when, Reach.ALL)
-            return
         # The list may change while it is gone through: a folder that moved is no longer watched by its old path.
         for watched in tuple(self._by_watch.get(event.watch, ())):
             if event.mask & events.IGNORED:

@@ -30,3 +30,5 @@ class Actor(msgspec.Struct, frozen=True):
     parent_name: str | None = None
     service: str | None = None
     """The unit of systemd that it runs in: a service, or the scope of a session or container."""
+    followed: bool = True
+    """All that it was is known. Else this is what it is now: it may have run another program before."""

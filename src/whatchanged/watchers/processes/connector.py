@@ -24,6 +24,7 @@ import time
 import msgspec
 
 from whatchanged.errors import OperationError, WireError
+from whatchanged.watchers.processes import netlink
 
 __all__ = [
     "QUEUE_BYTES",
@@ -118,10 +119,9 @@ class EventsLost(OperationError):
 
 
 _NO_CPU = 0xFFFFFFFF
-_NLMSG = struct.Struct("=IHHII")  # linux/netlink.h: length, type, flags, sequence, port
 _CN_MSG = struct.Struct("=IIIIHH")  # linux/connector.h: idx, val, seq, ack, len, flags
 _EVENT = struct.Struct("=IIQ")  # linux/cn_proc.h: what, cpu, timestamp_ns
-_EVENT_AT = _NLMSG.size + _CN_MSG.size
+_EVENT_AT = netlink.NLMSG.size + _CN_MSG.size
 _DATA_AT = _EVENT_AT + _EVENT.size
 _U32 = struct.Struct("=I")
 _TWO = struct.Struct("=2i")
@@ -144,7 +144,6 @@ _GID = 0x40
 _COMM_CHANGED = 0x200
 _EXIT = 0x80000000
 
-_SO_RCVBUFFORCE = 33
 QUEUE_BYTES = 8 * 1024 * 1024
 """Kernel memory that waiting events may take: some ten thousand of them. It is used only while we are behind."""
 _LARGEST = 4096
@@ -154,7 +153,7 @@ _ACKNOWLEDGE_TIMEOUT = 1.0
 def parse(message: bytes) -> Occurrence:
     """Return the event in one netlink message; raises WireError when it is none."""
     try:
-        idx, val, sequence, _, _, _ = _CN_MSG.unpack_from(message, _NLMSG.size)
+        idx, val, sequence, _, _, _ = _CN_MSG.unpack_from(message, netlink.NLMSG.size)
         if (idx, val) != (_CN_IDX_PROC, _CN_VAL_PROC):
             raise WireError("a connector message of something else than processes")
         what, cpu, at_ns = _EVENT.unpack_from(message, _EVENT_AT)
@@ -183,13 +182,23 @@ def _event(what: int, message: bytes) -> Event:
     return Other(what)
 
 
+_INITIAL_PIDS = 0xEFFFFFFC
+"""Inode of the initial pid namespace: PROC_PID_INIT_INO of the kernel's linux/proc_ns.h, the same since 3.8."""
+
+
 class Connector:
     """A subscription to the process events of this machine."""
 
     def __init__(self, *, queue_bytes: int = QUEUE_BYTES) -> None:
         """Subscribe; raises OperationError where the kernel or a missing right does not allow it."""
-        self._early: list[Occurrence] = []
+        if os.stat("/proc/self/ns/pid").st_ino != _INITIAL_PIDS:
+            # Others may listen, and their acknowledgement would pass for ours; the ids would be of other processes.
+            raise OperationError(
+                "no process events: they bear process ids of the initial namespace, and this is another",
+                hint="let the tracker run in the host's pid namespace",
+            )
         self._sequences: dict[int, int] = {}
+        self._requests = 0
         try:
             self._socket = socket.socket(
                 socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, _NETLINK_CONNECTOR
@@ -206,30 +215,40 @@ class Connector:
             raise
 
     def _subscribe(self, queue_bytes: int) -> None:
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, queue_bytes)
+        self._socket.setsockopt(socket.SOL_SOCKET, netlink.SO_RCVBUFFORCE, queue_bytes)
         self._socket.bind((0, _CN_IDX_PROC))
-        self._send(_LISTEN)
+        self._listen()
         deadline = time.monotonic() + _ACKNOWLEDGE_TIMEOUT
         while (left := deadline - time.monotonic()) > 0:
             if not select.select([self._socket], [], [], left)[0]:
                 break
-            occurrence = self._receive()
-            if occurrence is None:
+            try:
+                occurrence = self._receive()
+            except EventsLost:
+                # Where others listen already, events come before we are acknowledged, and the queue may have been full
+                # when that was due. Emptied, it takes the answer to a second request.
+                self.discard()
+                self._listen()
                 continue
-            if isinstance(occurrence.event, Acknowledged):
+            # Events that come before the acknowledgement are no part of the subscription. Kept, they would show a gap
+            # where it stands: it has a number too.
+            if occurrence is not None and isinstance(occurrence.event, Acknowledged):
                 if occurrence.event.error:
                     raise OperationError(f"no process events: {os.strerror(occurrence.event.error)}")
                 return
-            self._early.append(occurrence)
         raise OperationError(
             "no process events: the kernel does not answer",
             hint="they are for the initial namespaces, and for kernels with CONFIG_PROC_EVENTS",
         )
 
+    def _listen(self) -> None:
+        self._send(_LISTEN)
+        self._requests += 1
+
     def _send(self, operation: int) -> None:
         data = _U32.pack(operation)
         body = _CN_MSG.pack(_CN_IDX_PROC, _CN_VAL_PROC, 0, 0, len(data), 0) + data
-        self._socket.send(_NLMSG.pack(_NLMSG.size + len(body), _NLMSG_DONE, 0, 0, 0) + body)
+        self._socket.send(netlink.NLMSG.pack(netlink.NLMSG.size + len(body), _NLMSG_DONE, 0, 0, 0) + body)
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when events wait."""
@@ -240,7 +259,7 @@ class Connector:
 
         After EventsLost, what still waits is older than the gap or on either side of it: see `discard`.
         """
-        occurrence = self._early.pop(0) if self._early else self._receive()
+        occurrence = self._receive()
         # An answer to somebody else's subscription has a number too, where the kernel sends it the way of events; where
         # it does not, it bears no processor.
         if occurrence is not None and occurrence.cpu != _NO_CPU:
@@ -248,15 +267,12 @@ class Connector:
         return occurrence
 
     def _receive(self) -> Occurrence | None:
-        while True:
-            try:
-                message, sender = self._socket.recvfrom(_LARGEST)
-            except BlockingIOError:
-                return None
-            except OSError as error:  # ENOBUFS, netlink(7)
-                raise EventsLost(f"process events were lost: {error.strerror}") from error
-            if sender[0] == 0:  # the kernel; another process can send to our port
-                return parse(message)
+        try:
+            return parse(netlink.receive(self._socket, _LARGEST))
+        except BlockingIOError:
+            return None
+        except OSError as error:  # ENOBUFS
+            raise EventsLost(f"process events were lost: {error.strerror}") from error
 
     def _count(self, occurrence: Occurrence) -> None:
         """Notice what the kernel could not even queue: it numbers the events of each processor."""
@@ -267,7 +283,6 @@ class Connector:
 
     def discard(self) -> None:
         """Throw away what waits, so that the next event is one after a gap."""
-        self._early.clear()
         self._sequences.clear()
         while True:
             try:
@@ -279,5 +294,6 @@ class Connector:
     def close(self) -> None:
         """End the subscription."""
         with contextlib.suppress(OSError):  # closing does the same; asking keeps the kernel's count of listeners right
-            self._send(_IGNORE)
+            for _ in range(self._requests):
+                self._send(_IGNORE)
         self._socket.close()

@@ -15,7 +15,6 @@ import sys
 
 assert sys.platform != "win32"
 
-import contextlib
 import logging
 import os
 import select
@@ -26,6 +25,8 @@ import msgspec
 
 from whatchanged.errors import OperationError, WireError
 from whatchanged.watchers.processes.actor import Actor
+from whatchanged.watchers.processes.audit import Audit, AuditHealth
+from whatchanged.watchers.processes.audit_log import Heard
 from whatchanged.watchers.processes.connector import (
     QUEUE_BYTES,
     Connector,
@@ -37,7 +38,7 @@ from whatchanged.watchers.processes.connector import (
     Renamed,
     UserChanged,
 )
-from whatchanged.watchers.processes.proc import COMMAND_LIMIT, Reading, read_process, running
+from whatchanged.watchers.processes.proc import COMMAND_LIMIT, SHORT_COMMAND, Reading, read_process, running
 from whatchanged.watchers.processes.table import ProcessTable
 from whatchanged.watchers.processes.taskstats import ExitRecord, ExitRecords, RecordsLost
 
@@ -48,8 +49,6 @@ _LOG = logging.getLogger(__name__)
 _COPY_AGE_NS = 20 * 10**6
 """A copy that runs no program of its own after this long is read: most have one within a millisecond."""
 _MANY = 4096
-_SHORT_COMMAND = 512
-"""With so many processes in memory, so much of each command line: 64k times 4 KiB would be too much."""
 _RESCAN_PAUSE_NS = 5 * 10**9
 """A machine that makes us lose events has no time for us to look at all its processes again and again."""
 _PRIORITY = 1
@@ -71,19 +70,22 @@ class ObserverHealth(msgspec.Struct, frozen=True):
     """How often the kernel threw events away: answers about processes that lived then are missing."""
     processes: int
     """In memory."""
+    audit: AuditHealth | None = None
+    """None: audit is not asked for."""
 
 
 class ProcessObserver:
     """Knows the processes of this machine from `start` to `stop`."""
 
-    def __init__(self, *, real_time: bool = True, queue_bytes: int = QUEUE_BYTES) -> None:
+    def __init__(self, *, real_time: bool = True, queue_bytes: int = QUEUE_BYTES, audit: Audit | None = None) -> None:
         """`real_time`: let the thread go before others (SCHED_FIFO) where that is allowed.
 
-        `queue_bytes`: kernel memory that waiting events may take.
+        `queue_bytes`: kernel memory that waiting events may take. `audit` (not started) tells executions, too.
         """
+        self._audit = audit
         self._queue_bytes = queue_bytes
         self._wish_real_time = real_time
-        self._table = ProcessTable()
+        self._table = ProcessTable(audited=audit is not None)
         self._lock = threading.Lock()
         self._caught_up = threading.Condition()
         self._drained_ns = 0
@@ -91,6 +93,8 @@ class ProcessObserver:
         self._connector: Connector | None = None
         self._records: ExitRecords | None = None
         self._wake = -1
+        self._queues = select.poll()
+        """Says whether events or records wait."""
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._no_events = "not started"
@@ -113,6 +117,8 @@ class ProcessObserver:
             self._records = ExitRecords()
         except OperationError as error:
             self._no_records = error.message
+        if self._audit is not None:
+            self._audit.start()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._scan()
         self._thread = threading.Thread(target=self._run, name="processes", daemon=True)
@@ -127,6 +133,8 @@ class ProcessObserver:
             with self._caught_up:  # nobody is about to wake it
                 os.close(self._wake)
                 self._thread = None
+        if self._audit is not None:
+            self._audit.stop()
         for source in (self._connector, self._records):
             if source is not None:
                 source.close()
@@ -141,7 +149,14 @@ class ProcessObserver:
 
     def health(self) -> ObserverHealth:
         """Return what works."""
-        return ObserverHealth(self._no_events, self._no_records, self._no_real_time, self._losses, len(self._table))
+        return ObserverHealth(
+            self._no_events,
+            self._no_records,
+            self._no_real_time,
+            self._losses,
+            len(self._table),
+            None if self._audit is None else self._audit.health(),
+        )
 
     def who(self, pid: int, at_ns: int, earliest_ns: int | None = None, *, timeout: float = 2.0) -> Actor | None:
         """Return who `pid` was at `at_ns` (CLOCK_MONOTONIC), or at some moment between `earliest_ns` and then.
@@ -203,12 +218,19 @@ class ProcessObserver:
         self._go_first()
         try:
             poller = select.poll()
-            for source in (self._connector, self._records, self._wake):
-                if source is not None:
-                    poller.register(source, select.POLLIN)
+            # Records do not wake us: a task's comes just before the event of its end, which does.
+            assert self._connector is not None
+            for waking in (self._connector.fileno(), self._wake):
+                poller.register(waking, select.POLLIN)
+            for queue in (self._connector, self._records):
+                if queue is not None:
+                    self._queues.register(queue, select.POLLIN)
+            if self._audit is not None and (told := self._audit.fileno()) is not None:
+                poller.register(told, select.POLLIN)
+                self._queues.register(told, select.POLLIN)
             while not self._stopping:
-                poller.poll(self._patience_ms())
-                self._work()
+                ready = poller.poll(self._patience_ms())
+                self._work(asked=any(source == self._wake for source, _ in ready))
         except Exception as error:  # noqa: BLE001 - the last line of a thread; /proc remains
             _LOG.exception("the observer of processes ended")
             self._no_events = f"the observer ended: {error}"
@@ -219,13 +241,13 @@ class ProcessObserver:
     def _patience_ms(self) -> int | None:
         if self._rescan_at_ns is not None:
             return 100
-        return _COPY_AGE_NS // 10**6 if self._table.waits else None
+        if self._table.waits:
+            return _COPY_AGE_NS // 10**6
+        return 1000 if self._audit is not None and self._audit.incomplete else None
 
-    def _work(self) -> None:
-        asked = False
-        with contextlib.suppress(BlockingIOError):
+    def _work(self, *, asked: bool) -> None:
+        if asked:
             os.eventfd_read(self._wake)
-            asked = True
         drained_ns = self._drain()
         self._confirm_copies(drained_ns if asked else drained_ns - _COPY_AGE_NS)
         with self._lock:
@@ -240,22 +262,30 @@ class ProcessObserver:
         """Take in all that waits; return the moment up to which nothing is missing."""
         began_ns = time.monotonic_ns()
         gone_first = not self._no_real_time
+        told: list[Heard] = []
         while True:
             drained_ns = time.monotonic_ns()
+            # Asking all queues at once costs less than finding each of them empty.
+            if not self._queues.poll(0):
+                break
             records = self._waiting_records()
-            # The events before a task's end are queued before its record is.
+            told += self._audit.waiting() if self._audit is not None else []
+            # The events before a task's end are queued before its record is, and an execution's before audit's.
             busy = self._take_events()
             self._take_records(records)
+            if not busy:  # all events until then have been taken in
+                self._take_told(told)
+                told.clear()
             if gone_first and drained_ns - began_ns > _LONGEST_RUN_NS:
                 os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
                 gone_first = False
-            if not busy and not records:
-                break
+        self._take_told(told)
         if not self._no_real_time and not gone_first:
             self._go_first()
         return drained_ns
 
     def _take_events(self) -> bool:
+        """Take in the events that wait, up to a number; return whether there were any."""
         assert self._connector is not None
         taken = 0
         while taken < _MANY:
@@ -293,7 +323,7 @@ class ProcessObserver:
             self._table.executed(at_ns, pid, reading)
 
     def _read(self, pid: int, *, user: bool) -> Reading | None:
-        limit = COMMAND_LIMIT if len(self._table) < _MANY else _SHORT_COMMAND
+        limit = COMMAND_LIMIT if len(self._table) < _MANY else SHORT_COMMAND
         return read_process(pid, user=user, command_limit=limit)
 
     def _waiting_records(self) -> list[ExitRecord]:
@@ -310,10 +340,17 @@ class ProcessObserver:
         return records
 
     def _take_records(self, records: list[ExitRecord]) -> None:
+        if not records:
+            return
         offset_ns = time.time_ns() - time.monotonic_ns()
         with self._lock:
             for record in records:
                 self._table.recorded(record, record.began_s * 10**9 - offset_ns)
+
+    def _take_told(self, told: list[Heard]) -> None:
+        with self._lock:
+            for one in told:
+                self._table.told(one.told, one.at_ns, one.received_ns)
 
     def _confirm_copies(self, before_ns: int) -> None:
         with self._lock:
@@ -344,8 +381,7 @@ class ProcessObserver:
                 with self._lock:
                     self._table.found(reading)
         with self._lock:
-            self._table.found_all()
-            self._table.complete_from_ns = began_ns
+            self._table.found_all(began_ns)
 
     def _go_first(self) -> None:
         if not self._wish_real_time:
@@ -361,22 +397,27 @@ class ProcessObserver:
 
 
 def _who_is_there(pid: int, earliest_ns: int) -> Actor | None:
-    """Return who `pid` is now, if it is the process that it was then."""
+    """Return who `pid` is now, if it is the process that it was then.
+
+    What it was in between is not known. A user that is not its parent's, or not its only one, it may have become since.
+    """
     reading = read_process(pid)
     if reading is None or reading.stat is None or reading.start_ns is None:
         return None
     if reading.start_ns + _TICK_NS > earliest_ns:
         return None
-    parent = read_process(reading.stat.parent, user=False) if reading.stat.parent else None
+    parent = read_process(reading.stat.parent) if reading.stat.parent else None
     older = parent and parent.stat and parent.stat.start_ticks <= reading.stat.start_ticks
+    steady = reading.one_user and (parent is None or parent.effective_user == reading.effective_user)
     return Actor(
         pid,
         name=reading.stat.name.decode(errors="replace"),
         command_line=reading.command_line,
         executable=reading.executable,
-        account=reading.effective_user,
+        account=reading.effective_user if steady else None,
         login_account=reading.login_user,
         parent_pid=reading.stat.parent or None,
         parent_name=parent.stat.name.decode(errors="replace") if parent and parent.stat and older else None,
         service=reading.service,
+        followed=False,
     )

@@ -13,18 +13,32 @@ import sys
 
 assert sys.platform != "win32"
 
+import functools
 import os
 import time
 from collections.abc import Iterator
 
 import msgspec
 
-__all__ = ["Reading", "Stat", "command_line", "parse_stat", "read_process", "running", "unit_of"]
+__all__ = [
+    "COMMAND_LIMIT",
+    "SHORT_COMMAND",
+    "Reading",
+    "Stat",
+    "command_line",
+    "parse_stat",
+    "read_process",
+    "running",
+    "unit_of",
+]
 
 COMMAND_LIMIT = 4096
 """Bytes of a command line that are kept."""
+SHORT_COMMAND = 512
+"""With very many processes in memory, so many: 64k times 4 KiB would be too much."""
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
+_OVERFLOW_USER = 65534
 _NOBODY_LOGGED_IN = 0xFFFFFFFF
 _UNIT_ENDINGS = (".service", ".scope", ".socket", ".mount", ".swap")
 
@@ -53,7 +67,11 @@ class Reading(msgspec.Struct, frozen=True):
     executable: str | None = None
     effective_user: int | None = None
     login_user: int | None = None
+    """None also when nobody logged in: then `login_read` says that this is known."""
     service: str | None = None
+    one_user: bool = False
+    """Its real, effective, saved and file system user are one: it uses no rights but its own."""
+    login_read: bool = False
 
 
 def running() -> Iterator[int]:
@@ -73,16 +91,30 @@ def read_process(pid: int, *, user: bool = True, command_limit: int = COMMAND_LI
     try:
         executable = _link(folder, b"exe")
         command = _read(folder, b"cmdline", command_limit)
-        effective = _effective_user(_read(folder, b"status", 4096)) if user else None
-        login = _login_user(_read(folder, b"loginuid", 32))
+        users = _users(_read(folder, b"status", 4096)) if user else ()
+        raw_login = _read(folder, b"loginuid", 32)
         service = unit_of(_read(folder, b"cgroup", 8192))
         stat = parse_stat(_read(folder, b"stat", 4096))
     finally:
         os.close(folder)
     finished = time.monotonic_ns()
+    login = _login_user(raw_login)
     asleep = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - finished
     start = stat.start_ticks * _TICK_NS - asleep if stat else None
-    return Reading(pid, began, finished, stat, start, command_line(command), executable, effective, login, service)
+    return Reading(
+        pid,
+        began,
+        finished,
+        stat,
+        start,
+        command_line(command),
+        executable,
+        _shown(users[1]) if users else None,
+        None if login is None else _shown(login),
+        service,
+        len(set(users)) == 1,
+        raw_login.strip().isdigit(),
+    )
 
 
 def _read(folder: int, name: bytes, limit: int) -> bytes:
@@ -122,10 +154,28 @@ def parse_stat(raw: bytes) -> Stat | None:
     return Stat(head.partition(b"(")[2], int(fields[1]), int(fields[19]), layout if seen else None)
 
 
-def _effective_user(status: bytes) -> int | None:
-    _, found, rest = status.partition(b"\nUid:")
-    fields = rest.partition(b"\n")[0].split()
-    return int(fields[1]) if found and len(fields) >= 2 and fields[1].isdigit() else None
+def _users(status: bytes) -> tuple[int, ...]:
+    """Return the real, effective, saved and file system user of /proc/PID/status; nothing when it does not say."""
+    fields = status.partition(b"\nUid:")[2].partition(b"\n")[0].split()
+    return tuple(map(int, fields)) if len(fields) == 4 and all(field.isdigit() for field in fields) else ()
+
+
+def _shown(user: int) -> int | None:
+    """Return a user as /proc shows it; None for the number that stands for all that our namespace does not have."""
+    return None if user == _stand_in() else user
+
+
+@functools.cache
+def _stand_in() -> int | None:
+    """Return that number (user_namespaces(7)); None where every user has its own."""
+    try:
+        with open("/proc/self/uid_map", "rb") as file:
+            if file.read(4096).split() == [b"0", b"0", b"4294967295"]:
+                return None
+        with open("/proc/sys/kernel/overflowuid", "rb") as file:
+            return int(file.read(32))
+    except (OSError, ValueError):
+        return _OVERFLOW_USER
 
 
 def _login_user(raw: bytes) -> int | None:

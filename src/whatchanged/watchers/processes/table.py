@@ -23,6 +23,9 @@ from typing import TypeVar
 import msgspec
 
 from whatchanged.watchers.processes.actor import Actor
+from whatchanged.watchers.processes.audit_records import Execution, LoginSet
+from whatchanged.watchers.processes.executions import Executions
+from whatchanged.watchers.processes.lives import Life, Phase, Program, be_sure, between, read_into, same
 from whatchanged.watchers.processes.proc import Reading
 from whatchanged.watchers.processes.taskstats import ExitRecord
 
@@ -40,67 +43,14 @@ _MOST_PHASES = 64
 T = TypeVar("T")
 
 
-class Program(msgspec.Struct, eq=False):
-    """One execution of a program, shared by the processes that are copies of it."""
-
-    name: bytes | None = None
-    command_line: str | None = None
-    executable: str | None = None
-    layout: tuple[bytes, ...] | None = None
-
-    def forget(self) -> None:
-        """Take back what was read of it."""
-        self.name = self.command_line = self.executable = self.layout = None
-
-
-class Phase(msgspec.Struct, eq=False):
-    """A stretch of a life in which nothing changed."""
-
-    since_ns: int
-    program: Program
-    renamed: bytes | None
-    user: int | None
-    executed: bool
-    """The process runs a program of its own, not the one it was copied from."""
-    sure: bool
-    """The program is known to be the one that ran."""
-
-    @property
-    def name(self) -> bytes | None:
-        """Return the name the process had."""
-        return self.renamed or self.program.name
-
-
-class Life(msgspec.Struct, eq=False):
-    """A process from its beginning to its end, as far as it is known."""
-
-    pid: int
-    seen_ns: int
-    """It was there: its beginning, or the beginning of the reading that found it."""
-    known_ns: int
-    """From here on its phases are known."""
-    phases: list[Phase]
-    whole: bool
-    """Nothing is missing between its beginning and `known_ns`."""
-    parent_pid: int | None = None
-    parent: Phase | None = None
-    ended_ns: int | None = None
-    sealed: bool = False
-    """It may have gone on after `ended_ns`, unseen."""
-    recorded: bool = False
-    start_ticks: int | None = None
-    reading: Reading | None = None
-    read_program: Program | None = None
-    pending: Reading | None = None
-    """Of a copy: it showed another program than the one copied, and may be of one whose event is still to come."""
-    login_user: int | None = None
-    service: str | None = None
-
-
 class ProcessTable:
     """Lives by pid. Not safe for threads."""
 
-    def __init__(self, *, most_living: int = 65536, most_ended: int = 16384, kept_ns: int = _KEPT_NS) -> None:
+    def __init__(
+        self, *, most_living: int = 65536, most_ended: int = 16384, kept_ns: int = _KEPT_NS, audited: bool = False
+    ) -> None:
+        """`audited`: records of audit will come, too."""
+        self._executions = Executions() if audited else None
         self._lives: dict[int, list[Life]] = {}
         self._living: dict[int, Life] = {}
         self._ended: deque[tuple[int, Life]] = deque()
@@ -154,16 +104,19 @@ class ProcessTable:
 
     def executed(self, at_ns: int, pid: int, reading: Reading | None) -> None:
         """A process runs another program; `reading` is what /proc says now."""
+        program = Program()
+        if self._executions is not None:
+            self._executions.began(at_ns, pid, program)
         life = self._living.get(pid) or self._revive(pid)
         if life is None:
-            life = Life(pid, at_ns, at_ns, [Phase(at_ns, Program(), None, None, executed=True, sure=True)], whole=False)
+            life = Life(pid, at_ns, at_ns, [Phase(at_ns, program, None, None, executed=True, sure=True)], whole=False)
             if not self._add(life):
                 return
         elif at_ns < life.seen_ns:
             return
         else:
             reading = self._before(life, at_ns, reading)
-            self._push(life, at_ns, program=Program(), renamed=None, executed=True, sure=True)
+            self._push(life, at_ns, program=program, renamed=None, executed=True, sure=True)
         self._settle(life)
         if reading is not None:
             self._fill(life, reading)
@@ -211,7 +164,17 @@ class ProcessTable:
                 last.program.name = record.name
         elif last.name != record.name:  # a copy of something else than its parent
             self._replace(life, last.program, Program(name=record.name))
-        _be_sure(life)
+        be_sure(life)
+
+    def told(self, told: Execution | LoginSet, at_ns: int, received_ns: int) -> None:
+        """A record of audit, of about `at_ns`. The events until it was received must have been taken in before."""
+        if isinstance(told, LoginSet):
+            for life in self._lives.get(told.pid, ()):
+                life.login_set = max(life.login_set, told.serial)
+                if life.reading is not None and life.reading.began_ns <= at_ns + _MARGIN_NS:
+                    life.forget_login()
+        elif self._executions is not None:
+            self._executions.told(told, at_ns, received_ns)
 
     def found(self, reading: Reading) -> None:
         """A process was met in /proc, not by an event."""
@@ -224,8 +187,14 @@ class ProcessTable:
                 return
         self._fill(life, reading)
 
-    def found_all(self) -> None:
-        """Give those that were found the names of their parents, as far as these are known by now."""
+    def found_all(self, began_ns: int) -> None:
+        """Every process that was there at `began_ns` was found, and no event since then is missing.
+
+        Those that were found get the names of their parents, as far as these are known by now.
+        """
+        self.complete_from_ns = began_ns
+        if self._executions is not None:
+            self._executions.complete(began_ns)
         for life in self._living.values():
             if life.whole or life.parent is not None or life.parent_pid is None:
                 continue
@@ -237,6 +206,8 @@ class ProcessTable:
 
     def lost(self, last_ns: int) -> None:
         """Events are missing after `last_ns`: of nothing that lived then it is known how it went on."""
+        if self._executions is not None:
+            self._executions.lost()
         for life in list(self._living.values()):
             life.sealed = True
             self._end(life, last_ns)
@@ -256,7 +227,7 @@ class ProcessTable:
         life = self._unconfirmed.pop(pid, None)
         if life is None or reading is None:
             return
-        if _same(life.phases[-1].program, reading):
+        if same(life.phases[-1].program, reading):
             self._fill(life, reading)
         else:
             life.pending = reading
@@ -294,15 +265,15 @@ class ProcessTable:
         if len(lives) != 1 or not self._covers(lives[0], at_ns, earliest_ns):
             return None
         life = lives[0]
-        phases = _between(life.phases, at_ns, earliest_ns)
+        phases = between(life.phases, at_ns, earliest_ns)
         named = [phase for phase in phases if phase.sure]
         return Actor(
             pid,
             name=_text(_only(phase.name for phase in named)),
-            command_line=_only(phase.program.command_line for phase in named),
-            executable=_only(phase.program.executable for phase in named),
+            command_line=_only(phase.program.agreed_command_line for phase in named),
+            executable=_only(phase.program.agreed_executable for phase in named),
             account=_only(phase.user for phase in phases),
-            login_account=life.login_user,
+            login_account=life.login(named),
             parent_pid=life.parent_pid,
             parent_name=_text(life.parent.name) if life.parent and life.parent.sure else None,
             service=life.service,
@@ -317,7 +288,7 @@ class ProcessTable:
         ]
         if len(lives) != 1:
             return None
-        phases = _between(lives[0].phases, at_ns, earliest_ns)
+        phases = between(lives[0].phases, at_ns, earliest_ns)
         if not phases:
             return None
         own = [phase.since_ns for phase in phases if phase.program is phases[-1].program]
@@ -327,9 +298,16 @@ class ProcessTable:
         """Return until when events may still contradict what `who` says of this moment."""
         life = self._living.get(pid)
         if life is None:
-            return at_ns
+            return max(at_ns, self._told_ns(pid))
         reading = life.pending or life.reading
         return max(at_ns, reading.finished_ns if reading else 0) + _MARGIN_NS
+
+    def _told_ns(self, pid: int) -> int:
+        """Return until when audit may still tell what was executed last under this pid; 0 when it has, or does not."""
+        if self._executions is None or not (lives := self._lives.get(pid)):
+            return 0
+        last = lives[-1].phases[-1]
+        return last.since_ns + _MARGIN_NS if last.executed and last.program.told is None else 0
 
     def _covers(self, life: Life, at_ns: int, earliest_ns: int) -> bool:
         """Say whether nobody else can have had the pid in this stretch, nor this one have been anything unseen."""
@@ -416,7 +394,8 @@ class ProcessTable:
     def _doubt(self, life: Life, at_ns: int) -> None:
         if life.read_program is not None and self._reading_is_near(life, at_ns):
             life.read_program.forget()
-            life.service = life.login_user = None
+            life.service = None
+            life.forget_login()
 
     @staticmethod
     def _reading_is_near(life: Life, at_ns: int) -> bool:
@@ -433,16 +412,16 @@ class ProcessTable:
             elif life.start_ticks != reading.stat.start_ticks:
                 return
         last = life.phases[-1]
-        if not last.executed and _same(last.program, reading):
+        if not last.executed and same(last.program, reading):
             life.read_program = None  # the program is the parent's, and so is what was read of it
         else:
             if not last.executed:
                 self._replace(life, last.program, Program())
             life.read_program = life.phases[-1].program
-            _read_into(life.read_program, reading)
-        _be_sure(life)
+            read_into(life.read_program, reading)
+        be_sure(life)
         life.reading = reading
-        life.login_user = reading.login_user
+        life.login_user, life.login_read = reading.login_user, reading.login_read
         life.service = reading.service
         if life.phases[-1].user is None and reading.effective_user is not None:
             self._push(life, reading.finished_ns, user=reading.effective_user)
@@ -452,40 +431,6 @@ class ProcessTable:
         for phase in life.phases:
             if phase.program is old:
                 phase.program, phase.renamed = new, None
-
-
-def _be_sure(life: Life) -> None:
-    for phase in life.phases:
-        if phase.program is life.phases[-1].program:
-            phase.sure = True
-
-
-def _same(program: Program, reading: Reading) -> bool:
-    layout = reading.stat.layout if reading.stat else None
-    return layout is not None and (layout, reading.command_line, reading.executable) == (
-        program.layout,
-        program.command_line,
-        program.executable,
-    )
-
-
-def _read_into(program: Program, reading: Reading) -> None:
-    if reading.stat is not None:
-        program.name = reading.stat.name
-        program.layout = reading.stat.layout
-    program.command_line = reading.command_line
-    program.executable = reading.executable
-
-
-def _between(phases: list[Phase], at_ns: int, earliest_ns: int) -> list[Phase]:
-    """Return the phases of a stretch; what a process was as a copy does not count where it ran its own program."""
-    ends = [*(phase.since_ns for phase in phases[1:]), None]
-    found = [
-        phase
-        for phase, end_ns in zip(phases, ends, strict=True)
-        if phase.since_ns <= at_ns and (end_ns is None or end_ns > earliest_ns)
-    ]
-    return [phase for phase in found if phase.executed] or found
 
 
 def _only(values: Iterable[T]) -> T | None:

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 import msgspec
 
 from whatchanged.errors import OperationError, WireError
+from whatchanged.watchers.processes import netlink
 
 __all__ = ["LAYOUTS", "ExitRecord", "ExitRecords", "Layout", "RecordsLost", "parse"]
 
@@ -58,7 +59,6 @@ class RecordsLost(OperationError):
 LAYOUTS = (Layout(name=80, program=384), Layout(name=128, program=None))
 """The structure as it is, and as version 15 had it: delay_max and delay_min after each delay_total."""
 
-_NLMSG = struct.Struct("=IHHII")
 _GENL = struct.Struct("=BBH")
 _ATTRIBUTE = struct.Struct("=HH")
 _U32 = struct.Struct("=I")
@@ -80,7 +80,6 @@ _ATTR_REGISTER_CPUMASK = 3
 _TYPE_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 _TYPE_STATS = 3
 _TYPE_AGGR_PID = 4
-_SO_RCVBUFFORCE = 33
 _QUEUE_BYTES = 4 * 1024 * 1024
 _LARGEST = 16 * 1024
 _ANSWER_TIMEOUT = 1.0
@@ -93,7 +92,7 @@ def parse(message: bytes, layout: Layout = LAYOUTS[0]) -> ExitRecord | None:
     The sum over all threads that the last thread of a process brings along is no record of a task.
     """
     try:
-        for kind, value in _attributes(message, _NLMSG.size + _GENL.size):
+        for kind, value in _attributes(message, netlink.NLMSG.size + _GENL.size):
             if kind != _TYPE_AGGR_PID:
                 continue
             for inner, data in _attributes(value, 0):
@@ -138,7 +137,7 @@ class ExitRecords:
             self._socket.bind((0, 0))
             self._family = self._find_family()
             self._layout = self._prove_layout()
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, queue_bytes)
+            self._socket.setsockopt(socket.SOL_SOCKET, netlink.SO_RCVBUFFORCE, queue_bytes)
             with open("/sys/devices/system/cpu/possible", "rb") as file:
                 mask = file.read(4096).strip()
             self._ask(self._family, _CMD_GET, _ATTR_REGISTER_CPUMASK, mask + b"\0", acknowledge=True)
@@ -154,7 +153,7 @@ class ExitRecords:
 
     def _find_family(self) -> int:
         answer = self._ask(_GENL_ID_CTRL, _CTRL_CMD_GETFAMILY, _CTRL_ATTR_FAMILY_NAME, b"TASKSTATS\0")
-        for kind, value in _attributes(answer, _NLMSG.size + _GENL.size):
+        for kind, value in _attributes(answer, netlink.NLMSG.size + _GENL.size):
             if kind == _CTRL_ATTR_FAMILY_ID:
                 return int(_U16.unpack_from(value)[0])
         raise OperationError("no exit records: the kernel's answer names no family")
@@ -179,16 +178,16 @@ class ExitRecords:
         body = _GENL.pack(command, 1, 0) + _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), attribute) + value
         body += b"\0" * (-len(body) % 4)
         flags = _NLM_F_REQUEST | (_NLM_F_ACK if acknowledge else 0)
-        self._socket.send(_NLMSG.pack(_NLMSG.size + len(body), family, flags, 1, 0) + body)
+        self._socket.send(netlink.NLMSG.pack(netlink.NLMSG.size + len(body), family, flags, 1, 0) + body)
         while True:
-            message, sender = self._socket.recvfrom(_LARGEST)
-            if sender[0] != 0 or len(message) < _NLMSG.size:
+            message = netlink.receive(self._socket, _LARGEST)
+            if len(message) < netlink.NLMSG.size:
                 continue
-            _, kind, _, sequence, _ = _NLMSG.unpack_from(message)
+            _, kind, _, sequence, _ = netlink.NLMSG.unpack_from(message)
             if sequence != 1:  # a record of a task that has just ended
                 continue
             if kind == _NLMSG_ERROR:
-                number = -struct.unpack_from("=i", message, _NLMSG.size)[0]
+                number = -struct.unpack_from("=i", message, netlink.NLMSG.size)[0]
                 if number:
                     raise OSError(number, os.strerror(number))
             return message
@@ -201,12 +200,12 @@ class ExitRecords:
         """Return the next record, or None when none waits; raises RecordsLost when some are missing before it."""
         while True:
             try:
-                message, sender = self._socket.recvfrom(_LARGEST)
+                message = netlink.receive(self._socket, _LARGEST)
             except BlockingIOError:
                 return None
-            except OSError as error:  # ENOBUFS, netlink(7)
+            except OSError as error:  # ENOBUFS
                 raise RecordsLost(f"exit records were lost: {error.strerror}") from error
-            if sender[0] == 0 and (record := parse(message, self._layout)) is not None:
+            if (record := parse(message, self._layout)) is not None:
                 return record
 
     def close(self) -> None:

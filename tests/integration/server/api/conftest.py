@@ -16,13 +16,17 @@ import pytest
 _PROGRAM = """
 import json, signal, sys, threading
 from whatchanged import logs
+from whatchanged.cli.signals import stop_on
 from whatchanged.rules import DEFAULT_RULE
 from whatchanged.server.process import ServerSettings, run
+from whatchanged.server.query import Limits
 from whatchanged.settings import DataFolder
 logs.configure("WARNING")
 stop = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: stop.set())
+stop_on([signal.SIGTERM], stop)
 options = json.loads(sys.argv[2])
+if "questions" in options:
+    options["questions"] = Limits(**options["questions"])
 settings = ServerSettings(data=DataFolder(sys.argv[1]), port=0, associate_default=DEFAULT_RULE, **options)
 sys.exit(run(settings, stop, lambda url: print(url, flush=True)))
 """

@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
+from integration.server.api.conftest import RunningServer
 from whatchanged.errors import SettingsError
 from whatchanged.records.carrier import new_epoch
 from whatchanged.records.keys import checksum, item_digest, row_key
@@ -57,6 +58,17 @@ def assert_error(answer: httpx.Response, status: int, code: str | None = None) -
 
 def ingestion_path(machine: Any, stream: str = CHANGES) -> str:
     return f"/dataCollectionRules/{machine['implicitRuleId']}/streams/{stream}?api-version=2021-11-01-preview"
+
+
+def machine_with_changes(server: RunningServer, computer: str) -> Any:
+    """Enrol a machine and send twenty changes of it."""
+    machine, client = server.enrol(computer)
+    epoch = new_epoch()
+    with client:
+        rows = [{**change(epoch, number), "Computer": computer} for number in range(1, 21)]
+        sent = client.post(ingestion_path(machine), json=rows)
+        assert sent.status_code == 204, sent.text
+    return machine
 
 
 def test_from_enrolment_to_stored_records(server: Any) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from whatchanged.server.control.migrations.versions import v0001_first
+from whatchanged.server.control.migrations.versions import v0001_first, v0002_senders, v0003_saved_queries
 
 __all__ = ["STEPS"]
 
-STEPS = (v0001_first,)
+STEPS = (v0001_first, v0002_senders, v0003_saved_queries)

@@ -1,0 +1,306 @@
+r"""The registry of a Windows disk that is mounted somewhere: its hive files in the places where the system loads them.
+
+What exists only while Windows runs is put back: `SYSTEM\CurrentControlSet` is the control set that `Select` names, a
+user's `Software\Classes` is the hive of his classes. What is missing then is `HARDWARE`, and volatile keys.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from whatchanged.collectors.outcome import Failure, Tally, reason_of
+from whatchanged.collectors.registry.hive import Hive, HiveKey
+from whatchanged.collectors.registry.hive_format import HiveError
+from whatchanged.collectors.registry.hive_log import open_hive_file
+from whatchanged.collectors.registry.mounted_files import MountedFile, find
+from whatchanged.collectors.registry.source import (
+    MACHINE,
+    USERS,
+    RegistryKey,
+    RegistryValue,
+    number_at,
+    text_at,
+)
+from whatchanged.records.registry_values import RegistryType, name_bytes
+
+__all__ = ["MountedRegistry"]
+
+_CONFIG = ("Windows", "System32", "config")
+_SERVICE_PROFILES = ("Windows", "ServiceProfiles")
+_MACHINE_HIVES: dict[str, tuple[str, ...]] = {
+    "SAM": (*_CONFIG, "SAM"),
+    "SECURITY": (*_CONFIG, "SECURITY"),
+    "SOFTWARE": (*_CONFIG, "SOFTWARE"),
+    "SYSTEM": (*_CONFIG, "SYSTEM"),
+    "BCD00000000": ("Boot", "BCD"),
+}
+_EXPECTED = ("SOFTWARE", "SYSTEM")
+_ACCOUNT_HIVES: dict[str, tuple[str, ...]] = {
+    ".DEFAULT": (*_CONFIG, "DEFAULT"),
+    "S-1-5-18": (*_CONFIG, "DEFAULT"),
+    "S-1-5-19": (*_SERVICE_PROFILES, "LocalService", "NTUSER.DAT"),
+    "S-1-5-20": (*_SERVICE_PROFILES, "NetworkService", "NTUSER.DAT"),
+}
+_PROFILES = rf"{MACHINE}\SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList"
+_WINDOWS = rf"{MACHINE}\SOFTWARE\Microsoft\Windows NT\CurrentVersion"
+_CLASSES = "_Classes"
+_CLASSES_HIVE = ("AppData", "Local", "Microsoft", "Windows", "UsrClass.dat")
+_LOGS = (".LOG1", ".LOG2", ".LOG")
+_MAX_OPEN = 8
+"""Hives of users that are kept open."""
+_MAX_USERS = 10_000
+_MAX_LINKS = 16
+_MAX_TOLD = 10_000
+_TARGETS = (("\\REGISTRY\\MACHINE\\", MACHINE), ("\\REGISTRY\\USER\\", USERS))
+
+
+class MountedRegistry:
+    """The registry of the system below `root`. Links of its file system are not followed."""
+
+    def __init__(self, root: bytes, tally: Tally | None = None) -> None:
+        self.tally = Tally() if tally is None else tally
+        self.notes: list[str] = []
+        """What whoever looks should know, and is no failure: hives whose logs were taken in."""
+        self._root = root
+        self._machine: dict[str, Hive | None] = {}
+        self._users: OrderedDict[str, Hive | None] = OrderedDict()
+        self._profiles: dict[str, tuple[str, ...]] | None = None
+        self._told: set[tuple[str, str]] = set()
+
+    def open(self, path: str) -> RegistryKey | None:
+        """Return the key at a full path, links followed."""
+        return self.follow(path, 0)
+
+    def follow(self, path: str, links: int) -> RegistryKey | None:
+        """Return the key at a full path, which `links` links have led to."""
+        top, *names = [name for name in path.split("\\") if name] or [""]
+        if top.upper() not in (MACHINE, USERS):
+            return None
+        key: RegistryKey | None = _Top(self, top.upper())
+        for name in names:
+            if key is None:
+                return None
+            key = key.linked_key(name, links) if isinstance(key, _MountedKey) else key.subkey(name)
+        return key
+
+    def users(self) -> tuple[str, ...]:
+        """Return the accounts that have a hive on the disk."""
+        return tuple(name for name in (*_ACCOUNT_HIVES, *self._profile_folders()) if name != "S-1-5-18")
+
+    def root_names(self, top: str) -> Iterator[str]:
+        """Yield the names of the hives that there may be below `MACHINE` or `USERS`."""
+        if top == MACHINE:
+            yield from _MACHINE_HIVES
+        else:
+            for name in self.users():
+                yield name
+                if name in self._profile_folders():
+                    yield name + _CLASSES
+
+    def root_key(self, top: str, name: str) -> RegistryKey | None:
+        """Return the root of the hive `name`, in any case."""
+        spelled = next((known for known in self.root_names(top) if known.upper() == name.upper()), None)
+        if spelled is None and top == USERS and name.upper() in _ACCOUNT_HIVES:
+            spelled = name.upper()
+        if spelled is None or (hive := self._hive(top, spelled)) is None:
+            return None
+        path = f"{top}\\{spelled}"
+        try:
+            return _MountedKey(self, hive.root(), path, 0)
+        except HiveError as error:
+            self._damaged(path, str(error))
+            return None
+
+    def _hive(self, top: str, name: str) -> Hive | None:
+        if top == MACHINE:
+            if name not in self._machine:
+                self._machine[name] = self._opened(f"{top}\\{name}", _MACHINE_HIVES[name], needed=name in _EXPECTED)
+            return self._machine[name]
+        if name not in self._users:
+            needed = name not in _ACCOUNT_HIVES and not name.endswith(_CLASSES)
+            self._users[name] = self._opened(f"{top}\\{name}", self._place(name), needed=needed)
+            if len(self._users) > _MAX_OPEN:
+                self._users.popitem(last=False)
+        return self._users[name]
+
+    def _place(self, name: str) -> tuple[str, ...]:
+        if name in _ACCOUNT_HIVES:
+            return _ACCOUNT_HIVES[name]
+        folder = self._profile_folders()[name.removesuffix(_CLASSES)]
+        return folder and (*folder, *(_CLASSES_HIVE if name.endswith(_CLASSES) else ("NTUSER.DAT",)))
+
+    def _opened(self, path: str, place: tuple[str, ...], *, needed: bool) -> Hive | None:
+        if not place:  # of a profile on another disk, which was told of
+            return None
+        shown = "/".join(place)
+        try:
+            file = find(self._root, *place)
+            if file is None:
+                if needed:
+                    self.tally.deny(name_bytes(path), f"{shown} is not there")
+                return None
+            opened = open_hive_file(MountedFile(file), tuple(self._logs(path, place)))
+            hive = Hive(
+                opened.file, opened.base, lambda below, why: self._damaged(f"{path}\\{below}".rstrip("\\"), why)
+            )
+            hive.root()
+        except OSError as error:
+            self.tally.deny(name_bytes(path), f"{shown}: {reason_of(error)}")
+            return None
+        except HiveError as error:
+            self.tally.deny(name_bytes(path), f"{shown} {error}")
+            return None
+        if opened.trouble:
+            self.tally.fail(Failure(name_bytes(path), f"{shown} {opened.trouble}"), item=False)
+        elif opened.recovered:
+            self.notes.append(f"{path}: {opened.recovered} writes that its logs held were taken in")
+        return hive
+
+    def _logs(self, path: str, place: tuple[str, ...]) -> Iterator[MountedFile]:
+        """Yield the logs of a hive; without one that cannot be opened the hive is read all the same."""
+        for ending in _LOGS:
+            try:
+                if (log := find(self._root, *place[:-1], place[-1] + ending)) is not None:
+                    yield MountedFile(log)
+            except OSError as error:
+                shown = f"{'/'.join(place)}{ending}: {reason_of(error)}"
+                self.tally.fail(Failure(name_bytes(path), shown), item=False)
+
+    def _damaged(self, path: str, reason: str) -> None:
+        """Say it once, however often it is met."""
+        if (path, reason) in self._told:
+            return
+        if len(self._told) < _MAX_TOLD:
+            self._told.add((path, reason))
+        self.tally.deny(name_bytes(path), reason)
+
+    def _profile_folders(self) -> dict[str, tuple[str, ...]]:
+        """Return the folders of users' profiles, as names below the root, by security identifier; () if elsewhere."""
+        if self._profiles is None:
+            self._profiles = {}  # ProfileList is below MACHINE, so looking at it does not come back here
+            drive = text_at(self.open(_WINDOWS), "SystemRoot")[:2].upper()
+            listed = self.open(_PROFILES)
+            for key in () if listed is None else listed.subkeys():
+                if len(self._profiles) >= _MAX_USERS:
+                    self._damaged(_PROFILES, f"only the first {_MAX_USERS} profiles are looked at")
+                    break
+                if key.name.upper().startswith("S-1-5-21-") or key.name.upper().startswith("S-1-12-1-"):
+                    self._add_profile(key.name, text_at(key, "ProfileImagePath"), drive)
+        return self._profiles
+
+    def _add_profile(self, name: str, path: str, drive: str) -> None:
+        assert self._profiles is not None
+        head, *names = path.replace("/", "\\").split("\\")
+        if head.upper() not in (drive or "C:", "%SYSTEMDRIVE%") or not names or {".", "..", ""} & set(names):
+            self._damaged(f"{USERS}\\{name}", f"its profile is at {path!r}, and not on this disk")
+            names = []
+        self._profiles[name] = tuple(names)
+
+
+class _Top:
+    """HKEY_LOCAL_MACHINE or HKEY_USERS: the hives are its keys."""
+
+    written_ns = None
+    link = False
+
+    def __init__(self, source: MountedRegistry, path: str) -> None:
+        self._source = source
+        self.path = self.name = path
+
+    def subkeys(self) -> Iterator[RegistryKey]:
+        for name in self._source.root_names(self.path):
+            if (key := self._source.root_key(self.path, name)) is not None:
+                yield key
+
+    def subkey(self, name: str) -> RegistryKey | None:
+        return self._source.root_key(self.path, name)
+
+    def values(self) -> Iterator[RegistryValue]:
+        return iter(())
+
+    def value(self, name: str) -> RegistryValue | None:
+        return None
+
+
+class _MountedKey:
+    """A key of a hive under its path in the registry."""
+
+    def __init__(
+        self, source: MountedRegistry, key: HiveKey, path: str, links: int, *, through_link: bool = False
+    ) -> None:
+        self._source = source
+        self._key = key
+        self._links = links
+        self._through_link = through_link
+        self.path = path
+        self.name = path.rpartition("\\")[2]
+
+    @property
+    def written_ns(self) -> int | None:
+        return self._key.written_ns
+
+    @property
+    def link(self) -> bool:
+        return self._key.link or self._through_link
+
+    def subkeys(self) -> Iterator[RegistryKey]:
+        for key in self._key.subkeys():
+            yield _MountedKey(self._source, key, f"{self.path}\\{key.name}", self._links)
+
+    def subkey(self, name: str) -> RegistryKey | None:
+        return self.linked_key(name, self._links)
+
+    def values(self) -> Iterator[RegistryValue]:
+        return self._key.values()
+
+    def value(self, name: str) -> RegistryValue | None:
+        return self._key.value(name)
+
+    def linked_key(self, name: str, links: int) -> RegistryKey | None:
+        """Return the key of that name in this one, which `links` links have led to."""
+        found = self._key.subkey(name)
+        if found is None:
+            return self._volatile(name, links)
+        if not found.link:
+            return _MountedKey(self._source, found, f"{self.path}\\{found.name}", links)
+        target = _target(found)
+        return self._at(f"{self.path}\\{found.name}", target, links) if target else None
+
+    def _at(self, path: str, target: str, links: int) -> RegistryKey | None:
+        """Return the key at `target` under the path it was come to by."""
+        if links >= _MAX_LINKS:
+            return None
+        key = self._source.follow(target, links + 1)
+        return (
+            _MountedKey(self._source, key._key, path, links + 1, through_link=True)
+            if isinstance(key, _MountedKey)
+            else None
+        )
+
+    def _volatile(self, name: str, links: int) -> RegistryKey | None:
+        """Return what a link leads to that is not kept in the hive."""
+        upper, path = name.upper(), self.path.upper()
+        if upper == "CURRENTCONTROLSET" and path == rf"{MACHINE}\SYSTEM":
+            number = number_at(self._source.follow(rf"{MACHINE}\SYSTEM\Select", links), "Current")
+            target = rf"{self.path}\ControlSet{number or 0:03}"
+            return None if number is None else self._at(rf"{self.path}\CurrentControlSet", target, links)
+        top, _, rest = path.partition("\\")
+        account, _, inner = rest.partition("\\")
+        if upper == "CLASSES" and top == USERS and inner == "SOFTWARE":
+            return self._at(rf"{self.path}\Classes", rf"{USERS}\{account}{_CLASSES}", links)
+        if upper == "CURRENT" and path.endswith(r"\HARDWARE PROFILES"):
+            return self._at(rf"{self.path}\Current", rf"{self.path}\0001", links)
+        return None
+
+
+def _target(key: HiveKey) -> str:
+    """Return the full path that a link leads to; empty if it leads to nothing known."""
+    value = key.value("SymbolicLinkValue")
+    if value is None or value.type != RegistryType.REG_LINK:
+        return ""
+    text = value.data.decode("utf-16-le", "replace").rstrip("\0")
+    for prefix, hive in _TARGETS:
+        if text.upper().startswith(prefix):
+            return f"{hive}\\{text[len(prefix) :]}"
+    return ""

@@ -1,0 +1,229 @@
+r"""Software of a Windows machine as the registry knows it: programs, Windows Installer's products, and updates.
+
+Programs stand below `Uninstall`, of the machine (64 and 32 bits) and of every user, signed in or not; products and
+their patches in Windows Installer's own keys; updates of Windows among the packages of component-based servicing. One
+thing is one item, in whichever of these it stands: a product that has an uninstall entry is that entry, and an update
+is one item however many packages it came in. Its KB number stands in its name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from whatchanged.collectors.outcome import Snapshot
+from whatchanged.collectors.registry.environment import native_architecture, system_variables
+from whatchanged.collectors.registry.hive_format import filetime_ns
+from whatchanged.collectors.registry.source import (
+    MACHINE,
+    USERS,
+    RegistryKey,
+    RegistrySource,
+    clean_text,
+    number_at,
+    text_at,
+)
+from whatchanged.records.items import SoftwareItem
+
+__all__ = ["RegistrySoftware", "packed_guid"]
+
+_CURRENT = r"Microsoft\Windows\CurrentVersion"
+_MACHINE_SOFTWARE = rf"{MACHINE}\SOFTWARE"
+_INSTALLER = rf"{_MACHINE_SOFTWARE}\{_CURRENT}\Installer\UserData"
+_PACKAGES = rf"{_MACHINE_SOFTWARE}\{_CURRENT}\Component Based Servicing\Packages"
+_SYSTEM_ACCOUNT = "S-1-5-18"
+_PROGRAMS, _PRODUCTS, _UPDATES = "uninstall", "msi", "cbs"
+_APPLICATION, _UPDATE = "Application", "Update"
+_PACKED = re.compile(r"[0-9A-F]{32}\Z", re.IGNORECASE)
+_KB = re.compile(r"KB[0-9]{5,}", re.IGNORECASE)
+_UPDATE_PACKAGE = re.compile(r"Package(_[0-9]+)?_for_", re.IGNORECASE)
+_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)\Z", re.ASCII)
+_INSTALLED = (0x70, 0x80)
+"""CurrentState of a package that is installed, and of one that is so for good."""
+_PATCH_APPLIED = 1
+_MICROSOFT_TOKEN = "31bf3856ad364e35"  # noqa: S105  # the public key token of packages that Microsoft signed
+_PACKAGE_ARCHITECTURES = {"amd64": "x64", "x86": "x86", "wow64": "x86", "arm64": "arm64", "arm": "arm"}
+
+
+class _Found(NamedTuple):
+    """A program, and what tells it apart from others of its name."""
+
+    item: SoftwareItem
+    mark: str
+
+
+class RegistrySoftware:
+    """Looks at the software that a registry knows."""
+
+    name = "software"
+
+    def __init__(self, source: RegistrySource) -> None:
+        self._source = source
+
+    def run(self) -> Snapshot[SoftwareItem]:
+        """Return all software."""
+        tally = self._source.tally
+        if self._source.open(_MACHINE_SOFTWARE) is None:
+            tally.broken = True
+            return Snapshot(items=(), outcome=tally.outcome(), scopes=frozenset())
+        native = native_architecture(system_variables(self._source))
+        users = self._source.users()
+        programs: list[_Found] = []
+        codes: set[tuple[str, str]] = set()
+        for owner, software in [("", _MACHINE_SOFTWARE), *((user, rf"{USERS}\{user}\Software") for user in users)]:
+            for place, architecture in ((software, "" if owner else native), (rf"{software}\Wow6432Node", "x86")):
+                for key in _subkeys(self._source.open(rf"{place}\{_CURRENT}\Uninstall")):
+                    if (found := _program(key, owner, architecture)) is not None:
+                        programs.append(found)
+                        codes.add((owner, key.name.upper()))
+        products, patches = self._products(codes)
+        items = {item.key(): item for item in (*_told_apart([*programs, *products]), *patches)}
+        items.update((item.key(), item) for item in self._updates())
+        tally.seen = tally.looked = len(items)
+        outcome = tally.outcome()
+        kept = {f"{_PROGRAMS}/{user}" for user in users if self._source.open(rf"{USERS}\{user}") is None}
+        sources = frozenset({_PROGRAMS, _PRODUCTS, _UPDATES})
+        if any(folder.upper().startswith(_MACHINE_SOFTWARE.encode()) for folder in outcome.denied):
+            kept |= sources  # whose keys the damaged ones were nobody knows
+        return Snapshot(
+            items=tuple(item for _, item in sorted(items.items())),
+            outcome=outcome,
+            kept=tuple(sorted(beginning.encode() for beginning in kept)),
+            scopes=sources - kept,
+        )
+
+    def _products(self, codes: set[tuple[str, str]]) -> tuple[list[_Found], list[SoftwareItem]]:
+        """Return Windows Installer's products that have no uninstall entry, and the patches of all its products."""
+        products: list[_Found] = []
+        patches: dict[str, tuple[SoftwareItem, set[str]]] = {}
+        for account in _subkeys(self._source.open(_INSTALLER)):
+            owner = "" if account.name == _SYSTEM_ACCOUNT else clean_text(account.name)
+            for key in _subkeys(account.subkey("Products")):
+                facts = key.subkey("InstallProperties")
+                name = text_at(facts, "DisplayName")
+                if facts is None or not name or not _PACKED.match(key.name):
+                    continue
+                code = packed_guid(key.name)
+                if (owner, code) not in codes:
+                    products.append(_Found(_facts(facts, name, _PRODUCTS, owner, ""), code))
+                for patch in _subkeys(key.subkey("Patches")):
+                    if (item := _patch(patch)) is not None:
+                        patches.setdefault(item.name, (item, set()))[1].add(name)
+        told = [msgspec.structs.replace(item, description=", ".join(sorted(names))) for item, names in patches.values()]
+        return products, told
+
+    def _updates(self) -> Iterator[SoftwareItem]:
+        """Yield the updates of Windows, each once."""
+        best: dict[str, tuple[bool, tuple[int, ...], SoftwareItem]] = {}
+        for key in _subkeys(self._source.open(_PACKAGES)):
+            if number_at(key, "CurrentState") not in _INSTALLED or (item := _update(key)) is None:
+                continue
+            # The package of the whole update stands for its parts (`Package_1_for_…`).
+            rank = (key.name.lower().startswith("package_for_"), _version_order(item.version), item)
+            if item.name not in best or best[item.name][:2] < rank[:2]:
+                best[item.name] = rank
+        yield from (item for _, _, item in best.values())
+
+
+def _subkeys(key: RegistryKey | None) -> Iterator[RegistryKey]:
+    return iter(()) if key is None else key.subkeys()
+
+
+def _program(key: RegistryKey, owner: str, architecture: str) -> _Found | None:
+    """Return the program of an uninstall entry; None of what has no name, which no list of programs shows."""
+    name = text_at(key, "DisplayName").strip()
+    if not name:
+        return None
+    item = _facts(key, name, _PROGRAMS, owner, architecture)
+    parent = text_at(key, "ParentKeyName")
+    if parent or text_at(key, "ReleaseType") or _KB.search(name):
+        number = _KB.search(key.name)
+        shown = name if number is None or _KB.search(name) else f"{name} ({number[0].upper()})"
+        item = msgspec.structs.replace(item, name=shown, software_type=_UPDATE)
+    return _Found(item, clean_text(key.name))
+
+
+def _facts(key: RegistryKey, name: str, source: str, owner: str, architecture: str) -> SoftwareItem:
+    size = number_at(key, "EstimatedSize")
+    return SoftwareItem(
+        name=name,
+        version=text_at(key, "DisplayVersion"),
+        architecture=architecture,
+        source=source,
+        software_type=_APPLICATION,
+        publisher=text_at(key, "Publisher"),
+        description=text_at(key, "Comments"),
+        instance=owner,
+        installed_ns=_date_ns(text_at(key, "InstallDate")),
+        size=None if size is None else size * 1024,
+    )
+
+
+def _patch(key: RegistryKey) -> SoftwareItem | None:
+    name = text_at(key, "DisplayName").strip()
+    if not name or number_at(key, "State") != _PATCH_APPLIED:
+        return None
+    installed = _date_ns(text_at(key, "Installed"))
+    return SoftwareItem(name=name, version="", source=_PRODUCTS, software_type=_UPDATE, installed_ns=installed)
+
+
+def _update(key: RegistryKey) -> SoftwareItem | None:
+    """Return the update that a package belongs to; None for parts of Windows itself, which are no updates."""
+    name, token, architecture, _, version = ([*clean_text(key.name).split("~"), "", "", "", ""])[:5]
+    number = _KB.search(name)
+    if number is None and not _UPDATE_PACKAGE.match(name):
+        return None
+    # A cumulative update (`Package_for_RollupFix`) has its number in the name of the file it came in.
+    for value in ("InstallLocation", "InstallName"):
+        number = number or _KB.search(text_at(key, value))
+    high, low = number_at(key, "InstallTimeHigh"), number_at(key, "InstallTimeLow")
+    return SoftwareItem(
+        name=name if number is None else f"Update for Windows ({number[0].upper()})",
+        version=version,
+        architecture=_PACKAGE_ARCHITECTURES.get(architecture.lower(), ""),
+        source=_UPDATES,
+        software_type=_UPDATE,
+        publisher="Microsoft Corporation" if token.lower() == _MICROSOFT_TOKEN else "",
+        description=name,
+        installed_ns=None if high is None or low is None else filetime_ns(high << 32 | low),
+    )
+
+
+def _told_apart(found: list[_Found]) -> Iterator[SoftwareItem]:
+    """Yield the items, each with a key of its own: of several with one name the newest keeps it alone."""
+    groups: dict[bytes, list[_Found]] = {}
+    for one in found:
+        groups.setdefault(one.item.key(), []).append(one)
+    for group in groups.values():
+        *older, newest = sorted(group, key=lambda one: (_version_order(one.item.version), one.mark))
+        yield newest.item
+        for item, mark in older:
+            yield msgspec.structs.replace(item, instance=f"{item.instance}/{mark}" if item.instance else mark)
+
+
+def _version_order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]{1,9}", version))
+
+
+def _date_ns(text: str) -> int | None:
+    """Return an installer's `20240131` in nanoseconds since 1970; None for anything else."""
+    found = _DATE.match(text.strip())
+    if found is None:
+        return None
+    try:
+        moment = datetime(int(found[1]), int(found[2]), int(found[3]), tzinfo=UTC)
+    except ValueError:  # no such day
+        return None
+    return int(moment.timestamp()) * 10**9
+
+
+def packed_guid(packed: str) -> str:
+    """Return the product code that Windows Installer writes without its dashes, and backwards in pieces."""
+    text = packed.upper()
+    head = (text[7::-1], text[11:7:-1], text[15:11:-1])
+    tail = "".join(text[at + 1] + text[at] for at in range(16, 32, 2))
+    return "{" + "-".join((*head, tail[:4], tail[4:])) + "}"

@@ -1,0 +1,110 @@
+"""Senders: programs that are no machines of ours and may send records to one rule; they may read nothing.
+
+A sender is known by its rule and its name. Its tokens come and go (a new one for the same name and rule is the same
+sender), its id stays: rows bear it, and repeated requests are recognised by it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import NamedTuple
+
+from sqlalchemy import Connection, insert, select
+
+from whatchanged.errors import CredentialError
+from whatchanged.records.times import now_ns
+from whatchanged.server.control import schema
+from whatchanged.server.control.audit import note
+from whatchanged.server.control.database import Database
+from whatchanged.server.control.groups import ensure_group
+from whatchanged.server.control.people import SENDER_ROLE, NewToken, store_token
+from whatchanged.server.control.refusals import conflict, forbidden
+from whatchanged.server.control.rulebook import known_rule
+from whatchanged.server.control.tokens import same, split
+from whatchanged.server.identity import SenderIdentity
+
+__all__ = ["Senders"]
+
+
+class _Known(NamedTuple):
+    id: str
+    group: str
+
+
+class Senders:
+    """Senders and their tokens."""
+
+    def __init__(self, database: Database, workspace_id: str) -> None:
+        self._database = database
+        self._workspace_id = workspace_id
+
+    def create_token(
+        self, actor: str, name: str, rule: str, group: str = "default", expires_at: int | None = None
+    ) -> tuple[str, str]:
+        """Make a token for the sender `name` of a rule and return (id, token); the token is shown this once.
+
+        Whoever may see the machines of `group` sees what it sends.
+        """
+        with self._database.write() as connection:
+            rule_id = known_rule(connection, rule).immutable_id
+            sender = _ensure(connection, name, rule_id, ensure_group(connection, group))
+            token = NewToken.make(name, SENDER_ROLE, groups=[sender.group], expires_at=expires_at, sender=sender.id)
+            store_token(connection, actor, token)
+            note(connection, actor, "token.create", token.id, name=name, role=SENDER_ROLE, rule=rule, groups=[group])
+        return token.id, token.text
+
+    def authenticate(self, token: str) -> SenderIdentity:
+        """Return which sender the token speaks for; raises CredentialError, refuses tokens that ask."""
+        token_id, secret = split(token, "wcp1", 2)
+        tokens, senders, rules = schema.tokens, schema.senders, schema.rules
+        query = (
+            select(
+                tokens.c.hash,
+                tokens.c.role,
+                tokens.c.expires_at,
+                senders.c.id,
+                senders.c.name,
+                senders.c.machine_group,
+                senders.c.rule_id,
+                rules.c.name.label("rule_name"),
+            )
+            .select_from(
+                tokens.outerjoin(senders, senders.c.id == tokens.c.sender).outerjoin(
+                    rules, rules.c.immutable_id == senders.c.rule_id
+                )
+            )
+            .where(tokens.c.id == token_id)
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None or not same(secret, row.hash):
+            raise CredentialError("the token is not known")
+        if row.expires_at is not None and row.expires_at < now_ns():
+            raise CredentialError("the token is over its time")
+        if row.id is None:
+            raise forbidden(f"a token with the role {row.role} sends no records; that needs one with {SENDER_ROLE}")
+        return SenderIdentity(
+            machine_id=row.id,
+            workspace_id=self._workspace_id,
+            group=row.machine_group,
+            name=row.name,
+            rule_id=row.rule_id,
+            rule_name=row.rule_name or "",
+        )
+
+
+def _ensure(connection: Connection, name: str, rule_id: str, group: str) -> _Known:
+    """Make the sender if there is none; refuses another group: who may see its rows does not change by the way."""
+    table = schema.senders
+    found = connection.execute(
+        select(table.c.id, table.c.machine_group).where(table.c.rule_id == rule_id, table.c.name == name)
+    ).one_or_none()
+    if found is not None:
+        if found.machine_group != group:
+            raise conflict(f"the sender {name!r} of this rule belongs to the group {found.machine_group!r}", name)
+        return _Known(found.id, group)
+    sender_id = str(uuid.uuid4())
+    connection.execute(
+        insert(table).values(id=sender_id, name=name, rule_id=rule_id, machine_group=group, created_at=now_ns())
+    )
+    return _Known(sender_id, group)

@@ -1,0 +1,49 @@
+"""The agents in a Windows under Wine: the commands, and the suites that a Windows can run."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import whatchanged
+from wine.conftest import Windows
+
+pytestmark = [pytest.mark.wine, pytest.mark.timeout(900)]
+
+SUITES = {
+    "tests/unit/ipc": 40,
+    "tests/unit/wire": 50,
+    "tests/unit/records": 50,
+    "tests/unit/forwarder": 20,
+    "tests/unit/test_settings_loading.py": 5,
+    "tests/integration/windows": 14,
+}
+"""Suite → how many tests of it run there at least."""
+
+
+def test_the_program_tells_its_version(windows: Windows) -> None:
+    done = windows.python("-m", "whatchanged", "--version")
+    assert (done.returncode, done.stdout.strip()) == (0, f"whatchanged {whatchanged.__version__}"), done.stderr
+
+
+def test_doctor_says_what_is_missing(windows: Windows, tmp_path: Path) -> None:
+    done = windows.python("-m", "whatchanged", "doctor", "--json", "--data", windows.path(tmp_path / "data"))
+    assert done.returncode == 1, done.stderr
+    findings = {row["Check"]: row for row in json.loads(done.stdout)}
+    assert findings["data folder"]["Status"] == "Error"
+    assert findings["forwarder"]["Detail"].startswith("cannot connect to \\\\.\\pipe\\whatchanged_")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_suite(suite: str, windows: Windows, tmp_path: Path) -> None:
+    flags = ("-q", "-p", "no:cacheprovider", f"--basetemp={windows.path(tmp_path / 'tmp')}")
+    done = windows.python("-m", "pytest", *flags, suite, seconds=800)
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
+    closing = done.stdout.strip().rpartition("\n")[2]
+    counts = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", closing)}
+    assert counts.get("passed", 0) >= SUITES[suite], closing
+    assert not counts.keys() & {"skipped", "xfailed", "deselected"}, closing
