@@ -26,6 +26,8 @@ _REREAD_SIZE = 1024 * 1024
 _ASTRAY_SECONDS = 3.0
 """How long a file that is renamed again and again is waited for, until it is told as removed."""
 _LONGEST_COOLING = 600.0
+_PACKAGES_PAUSE = 1.0
+"""Seconds between two looks while a package manager is at work: each reads its database anew, and it never pauses."""
 _WHOLE_SHARE = 5
 _WHOLE_PAUSE = 0.5
 _LONGEST_WHOLE_PAUSE = 5.0
@@ -101,6 +103,8 @@ class FileHints:
                 self._pending.cool(path, min(size / _REREAD_RATE, _LONGEST_COOLING))
         if found.touched:
             self._exports.looked(Kind.FILES, changed=True)
+        if found.packages_at_work:
+            self._pending.pause(_PACKAGES_PAUSE)
         return found.paths
 
     def _wait_for(self, astray: Collection[bytes], batch: Batch) -> None:

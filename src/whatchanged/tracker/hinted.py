@@ -111,6 +111,8 @@ class HintedLook:
         """Path → bytes that were read of it."""
         self.looked = 0
         self.touched = False
+        self.packages_at_work = False
+        """Whether a package manager was seen at work."""
         self.astray: set[bytes] = set()
         """Where something was that is on its way: neither is it gone, nor was it found elsewhere."""
 

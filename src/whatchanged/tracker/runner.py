@@ -205,13 +205,14 @@ class Runner:
         run = self._begin(Kind.FILES, "watch")
         self._open_inventory(plan, Kind.FILES)
         runs = self._state.last_runs(Kind.FILES)
+        causes = self._file_causes(plan)
         recorder = Recorder(
             self._state,
             Kind.FILES,
             detected_by="Watch",
             previous_run_ns=min((runs[job.name] for job in plan.file_jobs if job.name in runs), default=None),
             inventory=plan.inventory,
-            causes=self._file_causes(plan),
+            causes=causes,
         )
         look_ = HintedLook(
             self._state,
@@ -236,6 +237,7 @@ class Runner:
         run.duration_ms = (run.finished_ns - run.started_ns) // 1_000_000
         run.status = RunStatus.OK.value
         look_.touched = recorder.touched
+        look_.packages_at_work = causes is not None and causes.busy
         self._report_entries(Kind.FILES, recorder)
         return look_
 
@@ -403,7 +405,7 @@ class Runner:
         self.progress[f"{kind.value}:{job}"] = run
         return run
 
-    def _file_causes(self, plan: Plan) -> Causes | None:
+    def _file_causes(self, plan: Plan) -> PackageTies | None:
         return self._ties if Kind.SOFTWARE in plan.kinds() else None
 
     def _recorder(
