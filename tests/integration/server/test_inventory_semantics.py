@@ -74,6 +74,14 @@ def test_items_tombstones_confirmations_and_as_of(machine: Any, storage: Storage
     assert events.resyncs == []
 
 
+def test_the_inventory_is_read_in_the_order_of_its_key(machine: Any, storage: Storage) -> None:
+    """Else every question would sort, or hold the keys of, all that every machine ever sent."""
+    a = item("/a")
+    send(machine, 1, SNAPSHOT, a, item("/a", Size=2), confirmation([a]))
+    plan = storage.query("EXPLAIN actions = 1 SELECT count() FROM ConfigurationData")
+    assert any("Read type: InReverseOrder" in row["explain"] for row in plan)
+
+
 def test_a_package_system_that_was_not_confirmed(machine: Any, storage: Storage, events: Any) -> None:
     def package(name: str, location: str) -> dict[str, Any]:
         facts = {"InstalledAt": "2026-01-01T00:00:00.0000000Z", "PackageUrl": f"pkg:generic/{name}", "Size": 7}

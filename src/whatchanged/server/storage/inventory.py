@@ -18,6 +18,10 @@ END_OF_TIME = "2299-12-31 00:00:00.0000000"
 """Bound of the current state: the last time DateTime64 can hold, cut to the day."""
 
 _POSITION = "(_EpochOrder, _Sequence)"
+# The sorting key backwards: read in that order, nothing is sorted or held.
+_NEWEST_FIRST = (
+    "SourceComputerId DESC, ConfigDataType DESC, _Key DESC, _EpochOrder DESC, _Sequence DESC, IngestedAt DESC"
+)
 _PARAMETERS = (
     "({machine:String} = '' OR SourceComputerId = {machine:String}) "
     "AND ({kind:String} = '' OR ConfigDataType = {kind:String})"
@@ -43,12 +47,11 @@ def inventory_sql(*, bound: bool = True) -> str:
     return f"""
 SELECT {columns}, r._Key AS _Key
 FROM (
-  SELECT *, Stream, Epoch, Sequence FROM InventoryRecord
-  WHERE {until} AND _Record = 'Item'
-    AND (SourceComputerId, ConfigDataType, _Key, (_EpochOrder, _Sequence, IngestedAt)) IN (
-      SELECT SourceComputerId, ConfigDataType, _Key, max((_EpochOrder, _Sequence, IngestedAt))
-      FROM InventoryRecord WHERE {until} AND _Record IN ('Item', 'Tombstone')
-      GROUP BY SourceComputerId, ConfigDataType, _Key)
+  SELECT * FROM (
+    SELECT *, Stream, Epoch, Sequence FROM InventoryRecord
+    WHERE {until} AND _Record IN ('Item', 'Tombstone')
+    ORDER BY {_NEWEST_FIRST} LIMIT 1 BY SourceComputerId, ConfigDataType, _Key)
+  WHERE _Record = 'Item'
 ) AS r
 LEFT JOIN (
   SELECT SourceComputerId, ConfigDataType, groupArray((position, confirmed, prefixes)) AS confirmations

@@ -207,4 +207,11 @@ MIGRATIONS: tuple[Migration, ...] = (
             f"CREATE OR REPLACE VIEW ConfigurationData AS {inventory_sql(bound=False)}",
         ),
     ),
+    Migration(
+        "0009 inventory in the order of its key",
+        (
+            f"CREATE OR REPLACE VIEW ConfigurationDataAt AS {inventory_sql()}",
+            f"CREATE OR REPLACE VIEW ConfigurationData AS {inventory_sql(bound=False)}",
+        ),
+    ),
 )
