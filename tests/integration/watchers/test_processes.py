@@ -71,7 +71,8 @@ class Tally:
         self.commands += actor.command_line is not None
 
     def assert_enough(self) -> None:
-        assert self.known >= 0.99 * self.asked, f"known {self.known} of {self.asked}"
+        """99 of a hundred are known; of fewer, two may have been missed while the machine was busy."""
+        assert self.asked - self.known <= max(2, self.asked // 100), f"known {self.known} of {self.asked}"
 
 
 def settle(observer: ProcessObserver) -> None:
@@ -87,14 +88,18 @@ def run(command: list[str], *, user: int | None = None) -> tuple[int, int, int]:
     return process.pid, began, time.monotonic_ns()
 
 
-@pytest.mark.parametrize("life", ["0", "0.01", "0.05", "0.2"])
-def test_short_processes(observer: ProcessObserver, life: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("life", "at_once"), [("0", 1), ("0.01", 1), ("0.05", 5), ("0.2", 20)])
+def test_short_processes(observer: ProcessObserver, life: str, at_once: int, tmp_path: Path) -> None:
     command = ["/bin/cp", "/etc/hostname", str(tmp_path / "copy")] if life == "0" else ["/bin/sleep", life]
     tally = Tally()
-    for _ in range(ROUNDS):
-        pid, began, ended = run(command)
-        actor = observer.who(pid, ended, began)
-        tally.add(actor, name=Path(command[0]).name, account=0, parent=os.getpid(), command=" ".join(command))
+    for _ in range(ROUNDS // at_once):
+        began = time.monotonic_ns()
+        processes = [subprocess.Popen(command, stdin=subprocess.DEVNULL) for _ in range(at_once)]
+        assert {process.wait() for process in processes} == {0}
+        ended = time.monotonic_ns()
+        for process in processes:
+            actor = observer.who(process.pid, ended, began)
+            tally.add(actor, name=Path(command[0]).name, account=0, parent=os.getpid(), command=" ".join(command))
     tally.assert_enough()
 
 
