@@ -376,6 +376,24 @@ def test_reboot_and_upgrade_keep_the_machine(server: Machine, debian: Container)
     nothing_failed(debian, "--boot")
 
 
+def test_audit_comes_and_goes_with_the_policy(server: Machine, debian: Container) -> None:
+    """The kernel's audit speaks with no container: the tracker has the rights for it, says that, and goes on."""
+    shown = ("systemctl", "show", UNITS[0], "--property=CapabilityBoundingSet", "--value")
+    assert "cap_audit" not in debian.run(*shown).stdout
+    debian.run("mkdir", "-p", "/etc/whatchanged")
+    debian.run("tee", "/etc/whatchanged/policy.toml", stdin="audit = true\n")
+    debian.run(PROGRAM, "install")
+    assert {"cap_audit_control", "cap_audit_read"} <= set(debian.run(*shown).stdout.split())
+    write_and_see(server, debian, "with-audit")
+    said = [row.get("Detail", "") for row in server.rows("/api/v1/health")]
+    assert [text for text in said if text.startswith("executions are not told by audit")], said
+    debian.run("rm", "/etc/whatchanged/policy.toml")
+    debian.run(PROGRAM, "install")
+    assert "cap_audit" not in debian.run(*shown).stdout
+    write_and_see(server, debian, "without-audit")
+    nothing_failed(debian)
+
+
 def test_revoking_and_uninstalling_end_it(server: Machine, debian: Container) -> None:
     """The last of the machine's life."""
     (machine,) = server.rows("/api/v1/machines")
