@@ -209,6 +209,10 @@ def test_tokens(live: Installation) -> None:
     (known,) = [row for row in rows(live, "tokens") if row["id"] == sender["id"]]
     assert (known["Kind"], known["rule"], known["machineGroups"]) == ("Sender", "up", ["lab"])
     ask(live, "tokens", "revoke", sender["id"])
+    (listed_sender,) = [row for row in rows(live, "senders") if row["name"] == "cmdb"]
+    assert (listed_sender["rule"], listed_sender["machineGroup"], listed_sender["tokens"]) == ("up", "lab", 0)
+    ask(live, "senders", "purge", listed_sender["id"])
+    assert "cmdb" not in [row["name"] for row in rows(live, "senders")]
     (enrolment,) = rows(live, "tokens", "enroll")
     listed = rows(live, "tokens")
     assert {made["id"], enrolment["id"]} <= {row["id"] for row in listed}

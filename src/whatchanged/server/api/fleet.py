@@ -178,6 +178,22 @@ async def remove_token(request: AnyRequest, token_id: FromPath[str]) -> None:
     await context.call(context.control.people.remove, person_of(request).actor, token_id)
 
 
+@get("/api/v1/senders", opt={"access": Access.OWNER})
+async def list_senders(request: AnyRequest) -> Row:
+    """Return the programs that may send, or could once and whose rows are here."""
+    context = context_of(request)
+    return {"value": await context.call(context.control.senders.list_all)}
+
+
+@delete("/api/v1/senders/{sender_id:str}", status_code=204, opt={"access": Access.OWNER})
+async def purge_sender(request: AnyRequest, sender_id: FromPath[str]) -> None:
+    """Make a sender's tokens invalid, delete its data, and forget it. What was cut short can be asked for again."""
+    context, actor = context_of(request), person_of(request).actor
+    await context.call(context.control.senders.silence, actor, sender_id)
+    await context.call(context.storage.purge, sender_id)
+    await context.call(context.control.senders.remove, actor, sender_id)
+
+
 # Rules and associations
 
 
@@ -301,6 +317,8 @@ HANDLERS = (
     list_tokens,
     create_token,
     remove_token,
+    list_senders,
+    purge_sender,
     list_rules,
     get_rule,
     put_rule,

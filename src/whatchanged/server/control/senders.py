@@ -7,18 +7,18 @@ sender), its id stays: rows bear it, and repeated requests are recognised by it.
 from __future__ import annotations
 
 import uuid
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from whatchanged.errors import CredentialError
-from whatchanged.records.times import now_ns
+from whatchanged.records.times import now_ns, time_text
 from whatchanged.server.control import schema
 from whatchanged.server.control.audit import note
 from whatchanged.server.control.database import Database
 from whatchanged.server.control.groups import ensure_group
 from whatchanged.server.control.people import SENDER_ROLE, NewToken, store_token
-from whatchanged.server.control.refusals import conflict, forbidden
+from whatchanged.server.control.refusals import conflict, forbidden, not_found
 from whatchanged.server.control.rulebook import known_rule
 from whatchanged.server.control.tokens import same, split
 from whatchanged.server.identity import SenderIdentity
@@ -52,6 +52,41 @@ class Senders:
             store_token(connection, actor, token)
             note(connection, actor, "token.create", token.id, name=name, role=SENDER_ROLE, rule=rule, groups=[group])
         return token.id, token.text
+
+    def list_all(self) -> list[dict[str, Any]]:
+        """Return every sender, and how many tokens it has."""
+        senders, rules, tokens = schema.senders, schema.rules, schema.tokens
+        count = select(func.count()).where(tokens.c.sender == senders.c.id).scalar_subquery()
+        query = select(senders, rules.c.name.label("rule"), count.label("tokens")).select_from(
+            senders.outerjoin(rules, rules.c.immutable_id == senders.c.rule_id)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(senders.c.created_at)).all()
+        return [
+            {
+                "id": row.id,
+                "name": row.name,
+                "rule": row.rule,
+                "machineGroup": row.machine_group,
+                "createdAt": time_text(row.created_at),
+                "tokens": row.tokens,
+            }
+            for row in rows
+        ]
+
+    def silence(self, actor: str, sender_id: str) -> None:
+        """Make all tokens of a sender invalid; refuses one that is not there."""
+        with self._database.write() as connection:
+            if connection.execute(select(schema.senders.c.id).where(schema.senders.c.id == sender_id)).first() is None:
+                raise not_found("Sender", sender_id)
+            connection.execute(delete(schema.tokens).where(schema.tokens.c.sender == sender_id))
+            note(connection, actor, "sender.silence", sender_id)
+
+    def remove(self, actor: str, sender_id: str) -> None:
+        """Forget a sender, whose data must be gone: without it nobody would know who may see that."""
+        with self._database.write() as connection:
+            connection.execute(delete(schema.senders).where(schema.senders.c.id == sender_id))
+            note(connection, actor, "sender.remove", sender_id)
 
     def authenticate(self, token: str) -> SenderIdentity:
         """Return which sender the token speaks for; raises CredentialError, refuses tokens that ask."""

@@ -476,6 +476,26 @@ def test_a_sender_reads_nothing_and_its_group_sees_its_rows(server: RunningServe
     assert sending.count() == 2
 
 
+def test_what_a_sender_sent_can_be_deleted(server: RunningServer, sending: Sending) -> None:
+    sending.upload([row(1)])
+    with server.owner as owner:
+        [mine] = [found for found in owner.get("/api/v1/senders").json()["value"] if found["id"] == sending.id]
+        assert (mine["name"], mine["rule"], mine["machineGroup"], mine["tokens"]) == (
+            sending.name,
+            sending.name,
+            "default",
+            1,
+        )
+        assert owner.delete("/api/v1/senders/nobody").status_code == 404
+        assert owner.delete(f"/api/v1/senders/{sending.id}").status_code == 204
+        assert sending.id not in [found["id"] for found in owner.get("/api/v1/senders").json()["value"]]
+        assert owner.delete(f"/api/v1/senders/{sending.id}").status_code == 404
+    assert sending.count() == 0
+    with pytest.raises(HttpResponseError) as caught:
+        sending.upload([row(2)], retry_total=0)
+    assert caught.value.status_code == 401
+
+
 def post_items(sending: Sending, document: Any, token: str | None = None, **headers: str) -> httpx.Response:
     with sending.server.client(token or sending.token) as client:
         return client.post(
