@@ -1,7 +1,8 @@
 r"""Software of a Windows machine as the registry knows it: programs, Windows Installer's products, and updates.
 
 Programs stand below `Uninstall`, of the machine (64 and 32 bits) and of every user, signed in or not; products and
-their patches in Windows Installer's own keys; updates of Windows among the packages of component-based servicing. One
+their patches in Windows Installer's own keys; updates of Windows among the packages of component-based servicing;
+Store packages where the machine provides them to everybody, and in the repository of each user. One
 thing is one item, in whichever of these it stands: a product that has an uninstall entry is that entry, and an update
 is one item however many packages it came in. Its KB number stands in its name.
 """
@@ -29,14 +30,19 @@ from whatchanged.collectors.registry.source import (
 )
 from whatchanged.records.items import SoftwareItem
 
-__all__ = ["RegistrySoftware", "packed_guid"]
+__all__ = ["SOURCES", "RegistrySoftware", "kb_number", "packed_guid", "windows_update"]
 
 _CURRENT = r"Microsoft\Windows\CurrentVersion"
 _MACHINE_SOFTWARE = rf"{MACHINE}\SOFTWARE"
 _INSTALLER = rf"{_MACHINE_SOFTWARE}\{_CURRENT}\Installer\UserData"
 _PACKAGES = rf"{_MACHINE_SOFTWARE}\{_CURRENT}\Component Based Servicing\Packages"
 _SYSTEM_ACCOUNT = "S-1-5-18"
-_PROGRAMS, _PRODUCTS, _UPDATES = "uninstall", "msi", "cbs"
+_STORE = rf"{_MACHINE_SOFTWARE}\{_CURRENT}\Appx\AppxAllUserStore\Applications"
+_REPOSITORY = rf"Local Settings\Software\{_CURRENT}\AppModel\Repository\Packages"
+_CLASSES = "_Classes"
+_PROGRAMS, _PRODUCTS, _UPDATES, _APPS = "uninstall", "msi", "cbs", "appx"
+SOURCES = frozenset({_PROGRAMS, _PRODUCTS, _UPDATES, _APPS})
+_OF_USERS = (_PROGRAMS, _PRODUCTS, _APPS)
 _APPLICATION, _UPDATE = "Application", "Update"
 _PACKED = re.compile(r"[0-9A-F]{32}\Z", re.IGNORECASE)
 _KB = re.compile(r"KB[0-9]{5,}", re.IGNORECASE)
@@ -80,24 +86,30 @@ class RegistrySoftware:
                     if (found := _program(key, owner, architecture)) is not None:
                         programs.append(found)
                         codes.add((owner, key.name.upper()))
-        products, patches = self._products(codes)
-        items = {item.key(): item for item in (*_told_apart([*programs, *products]), *patches)}
+        apps = list(self._apps(users))
+        unread = {user for user in users if self._source.open(rf"{USERS}\{user}") is None}
+        unread |= {user for folder in tally.outcome().denied if (user := _user_of(folder))}
+        products, patches = self._products(codes, unread)
+        items = {item.key(): item for item in (*_told_apart([*programs, *products, *apps]), *patches)}
         items.update((item.key(), item) for item in self._updates())
         tally.seen = tally.looked = len(items)
         outcome = tally.outcome()
-        kept = {f"{_PROGRAMS}/{user}" for user in users if self._source.open(rf"{USERS}\{user}") is None}
-        sources = frozenset({_PROGRAMS, _PRODUCTS, _UPDATES})
-        if any(folder.upper().startswith(_MACHINE_SOFTWARE.encode()) for folder in outcome.denied):
-            kept |= sources  # whose keys the damaged ones were nobody knows
+        kept = {f"{source}/{user}" for source in _OF_USERS for user in unread}
+        blind = any(folder.upper().startswith(_MACHINE_SOFTWARE.encode()) for folder in outcome.denied)
+        if blind:  # whose keys the damaged ones were nobody knows
+            kept |= SOURCES
         return Snapshot(
             items=tuple(item for _, item in sorted(items.items())),
             outcome=outcome,
             kept=tuple(sorted(beginning.encode() for beginning in kept)),
-            scopes=sources - kept,
+            scopes=frozenset() if blind else SOURCES,
         )
 
-    def _products(self, codes: set[tuple[str, str]]) -> tuple[list[_Found], list[SoftwareItem]]:
-        """Return Windows Installer's products that have no uninstall entry, and the patches of all its products."""
+    def _products(self, codes: set[tuple[str, str]], unread: set[str]) -> tuple[list[_Found], list[SoftwareItem]]:
+        """Return Windows Installer's products that have no uninstall entry, and the patches of all its products.
+
+        Of users whose own keys could not be read nobody knows which have one.
+        """
         products: list[_Found] = []
         patches: dict[str, tuple[SoftwareItem, set[str]]] = {}
         for account in _subkeys(self._source.open(_INSTALLER)):
@@ -108,13 +120,21 @@ class RegistrySoftware:
                 if facts is None or not name or not _PACKED.match(key.name):
                     continue
                 code = packed_guid(key.name)
-                if (owner, code) not in codes:
+                if owner not in unread and (owner, code) not in codes:
                     products.append(_Found(_facts(facts, name, _PRODUCTS, owner, ""), code))
                 for patch in _subkeys(key.subkey("Patches")):
                     if (item := _patch(patch)) is not None:
                         patches.setdefault(item.name, (item, set()))[1].add(name)
         told = [msgspec.structs.replace(item, description=", ".join(sorted(names))) for item, names in patches.values()]
         return products, told
+
+    def _apps(self, users: tuple[str, ...]) -> Iterator[_Found]:
+        """Yield the Store packages of the machine and of each user."""
+        places = [("", _STORE), *((user, rf"{USERS}\{user}{_CLASSES}\{_REPOSITORY}") for user in users)]
+        for owner, place in places:
+            for key in _subkeys(self._source.open(place)):
+                if (found := _app(key, owner)) is not None:
+                    yield found
 
     def _updates(self) -> Iterator[SoftwareItem]:
         """Yield the updates of Windows, each once."""
@@ -163,6 +183,37 @@ def _facts(key: RegistryKey, name: str, source: str, owner: str, architecture: s
     )
 
 
+def _app(key: RegistryKey, owner: str) -> _Found | None:
+    """Return the Store package that a key is named after: `name_version_architecture_resource_publisher`.
+
+    None for what belongs to another package: its languages and scales.
+    """
+    full = clean_text(key.name)
+    name, *parts = full.split("_")
+    if len(parts) != 4 or not name or parts[2].lower().startswith("split."):
+        return None
+    shown = text_at(key, "DisplayName")
+    return _Found(
+        SoftwareItem(
+            name=name,
+            version=parts[0],
+            architecture=parts[1].lower(),
+            source=_APPS,
+            software_type=_APPLICATION,
+            # `@{…}` names a text in the package's resources.
+            description="" if shown.startswith("@") else shown,
+            instance=owner,
+        ),
+        full,
+    )
+
+
+def _user_of(denied: bytes) -> str:
+    """Return whose hive a key that could not be read belongs to; empty for the machine's."""
+    top, _, rest = denied.decode(errors="replace").partition("\\")
+    return rest.partition("\\")[0].removesuffix(_CLASSES) if top == USERS else ""
+
+
 def _patch(key: RegistryKey) -> SoftwareItem | None:
     name = text_at(key, "DisplayName").strip()
     if not name or number_at(key, "State") != _PATCH_APPLIED:
@@ -182,7 +233,7 @@ def _update(key: RegistryKey) -> SoftwareItem | None:
         number = number or _KB.search(text_at(key, value))
     high, low = number_at(key, "InstallTimeHigh"), number_at(key, "InstallTimeLow")
     return SoftwareItem(
-        name=name if number is None else f"Update for Windows ({number[0].upper()})",
+        name=name if number is None else windows_update(number[0]),
         version=version,
         architecture=_PACKAGE_ARCHITECTURES.get(architecture.lower(), ""),
         source=_UPDATES,
@@ -219,6 +270,17 @@ def _date_ns(text: str) -> int | None:
     except ValueError:  # no such day
         return None
     return int(moment.timestamp()) * 10**9
+
+
+def kb_number(text: str) -> str:
+    """Return the number of the article on an update that `text` names, as `KB5034441`; empty if it names none."""
+    found = _KB.search(text)
+    return "" if found is None else found[0].upper()
+
+
+def windows_update(kb: str) -> str:
+    """Return the name of an update of Windows itself."""
+    return f"Update for Windows ({kb.upper()})"
 
 
 def packed_guid(packed: str) -> str:
