@@ -80,19 +80,19 @@ def hot_fixes(rows: Iterable[Mapping[str, str]], known: Collection[str]) -> Iter
 def history_updates(entries: Iterable[HistoryEntry], known: Collection[str]) -> Iterator[SoftwareItem]:
     """Yield what a history says is installed now and whose numbers are not `known`, each once."""
     newest: dict[str, HistoryEntry] = {}
-    for entry in sorted(entries, key=lambda entry: (entry.when_ns, entry.title)):
+    for entry in sorted(entries, key=lambda entry: (entry.when_ns, *entry)):
         if entry.result in _SUCCEEDED and (line := _line(entry.title)):
             newest[line] = entry
     told = set(known)
     for _, entry in sorted(newest.items()):
-        number = kb_number(entry.title)
-        if entry.operation != _INSTALLATION or number in told:
+        number, name = kb_number(entry.title), _VERSION.sub("", entry.title, count=1).strip()
+        if entry.operation != _INSTALLATION or number in told or not name:
             continue
         if number:
             told.add(number)
         found = _VERSION.search(entry.title)
         yield SoftwareItem(
-            name=_VERSION.sub("", entry.title, count=1).strip(),
+            name=name,
             version="" if found is None else found[1] or found[2],
             source=HISTORY,
             software_type=_UPDATE,
