@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform != "win32"  # Wine runs elsewhere
+
 import json
 import subprocess
 import uuid

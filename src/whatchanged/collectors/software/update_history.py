@@ -1,4 +1,4 @@
-"""The history of Windows Update on this machine, by its own interface (Microsoft.Update.Session)."""
+"""The history of Windows Update on this machine, by its own interface (IUpdateSession)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _MOST = 5000
 _LONGEST_TITLE = 1000
 
 
-def update_history() -> list[HistoryEntry]:
-    """Return the newest entries. Raises ComError; it may take long or for ever."""
-    return by_com(_entries)
+def update_history(session: str = "Microsoft.Update.Session") -> list[HistoryEntry]:
+    """Return the newest entries, of the class `session`. Raises ComError; it may take long or for ever."""
+    return by_com(lambda: _entries(session))
 
 
-def _entries() -> list[HistoryEntry]:
-    searcher = created("Microsoft.Update.Session").CreateUpdateSearcher()
+def _entries(session: str) -> list[HistoryEntry]:
+    searcher = created(session).CreateUpdateSearcher()
     count = min(int(searcher.GetTotalHistoryCount()), _MOST)
     if count <= 0:  # QueryHistory refuses to be asked for none
         return []
