@@ -107,6 +107,16 @@ SOFTWARE: Content = {
         "ParentKeyName": "Framework",
         "ReleaseType": "Update",
     },
+    # An update of two products that is a patch of Windows Installer's, and one that Windows itself has as well.
+    **{
+        f"{UNINSTALL}\\{product}_{{01}}": {"DisplayName": "Update for Both (KB4022222)", "ParentKeyName": product}
+        for product in ("Office.A", "Office.B")
+    },
+    f"{UNINSTALL}\\KB5034441": {"DisplayName": "Security Update (KB5034441)", "ReleaseType": "Security Update"},
+    f"{PRODUCTS}\\8B0768E056930394DA6A7530846B1735\\Patches\\22222233445566778899AABBCCDDEEFF": {
+        "DisplayName": "Update for Both (KB4022222) 32-Bit Edition",
+        "State": 1,
+    },
     f"Wow6432Node\\{UNINSTALL}\\Git_is1": {"DisplayName": "Git", "DisplayVersion": "2.40.0"},
     f"{PRODUCTS}\\8B0768E056930394DA6A7530846B1735\\InstallProperties": {
         "DisplayName": "By Windows Installer",
@@ -278,7 +288,9 @@ def test_patches(disk: Path) -> None:
         "Package_for_ServicingStack_3684": ("cbs", "19041.3684.1.0"),
         "Security Update for Installer (KB4011574)": ("msi", ""),
         "Update for Framework (KB2468871)": ("uninstall", ""),
+        "Update for Both (KB4022222)": ("uninstall", ""),
     }
+    assert len(rows) == 6
     update = next(row for row in rows if "KB5034441" in row["SoftwareName"])
     assert update["InstalledAt"].startswith("2024-01-14T")
     assert (update["Publisher"], update["Architecture"]) == ("Microsoft Corporation", "x64")

@@ -45,3 +45,15 @@ def test_one_that_hangs_is_left_behind_and_asked_again_when_it_came_back() -> No
             continue
     assert answers == ["late"]
     assert len(asked) >= 2
+
+
+def test_who_shall_stop_does_not_wait() -> None:
+    stop, go_on = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        stop.set()
+        assert go_on.wait(60)
+
+    with pytest.raises(Unanswered, match="was not waited for"):
+        Question("hang", ask, 3600, stop).answer()
+    go_on.set()

@@ -10,7 +10,7 @@ is one item however many packages it came in. Its KB number stands in its name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -90,8 +90,10 @@ class RegistrySoftware:
         unread = {user for user in users if self._source.open(rf"{USERS}\{user}") is None}
         unread |= {user for folder in tally.outcome().denied if (user := _user_of(folder))}
         products, patches = self._products(codes, unread)
-        items = {item.key(): item for item in (*_told_apart([*programs, *products, *apps]), *patches)}
-        items.update((item.key(), item) for item in self._updates())
+        entries = [found for found in programs if found.item.software_type == _UPDATE]
+        others = [found for found in programs if found.item.software_type != _UPDATE]
+        told = [*_told_apart([*others, *products, *apps]), *_once(self._updates(), entries, patches)]
+        items = {item.key(): item for item in told}
         tally.seen = tally.looked = len(items)
         outcome = tally.outcome()
         kept = {f"{source}/{user}" for source in _OF_USERS for user in unread}
@@ -105,13 +107,13 @@ class RegistrySoftware:
             scopes=frozenset() if blind else SOURCES,
         )
 
-    def _products(self, codes: set[tuple[str, str]], unread: set[str]) -> tuple[list[_Found], list[SoftwareItem]]:
+    def _products(self, codes: set[tuple[str, str]], unread: set[str]) -> tuple[list[_Found], list[_Found]]:
         """Return Windows Installer's products that have no uninstall entry, and the patches of all its products.
 
         Of users whose own keys could not be read nobody knows which have one.
         """
         products: list[_Found] = []
-        patches: dict[str, tuple[SoftwareItem, set[str]]] = {}
+        patches: dict[str, tuple[_Found, set[str]]] = {}
         for account in _subkeys(self._source.open(_INSTALLER)):
             owner = "" if account.name == _SYSTEM_ACCOUNT else clean_text(account.name)
             for key in _subkeys(account.subkey("Products")):
@@ -124,8 +126,11 @@ class RegistrySoftware:
                     products.append(_Found(_facts(facts, name, _PRODUCTS, owner, ""), code))
                 for patch in _subkeys(key.subkey("Patches")):
                     if (item := _patch(patch)) is not None:
-                        patches.setdefault(item.name, (item, set()))[1].add(name)
-        told = [msgspec.structs.replace(item, description=", ".join(sorted(names))) for item, names in patches.values()]
+                        patches.setdefault(item.name, (_Found(item, patch.name), set()))[1].add(name)
+        told = [
+            _Found(msgspec.structs.replace(item, description=", ".join(sorted(names))), mark)
+            for (item, mark), names in patches.values()
+        ]
         return products, told
 
     def _apps(self, users: tuple[str, ...]) -> Iterator[_Found]:
@@ -136,7 +141,7 @@ class RegistrySoftware:
                 if (found := _app(key, owner)) is not None:
                     yield found
 
-    def _updates(self) -> Iterator[SoftwareItem]:
+    def _updates(self) -> Iterator[_Found]:
         """Yield the updates of Windows, each once."""
         best: dict[str, tuple[bool, tuple[int, ...], SoftwareItem]] = {}
         for key in _subkeys(self._source.open(_PACKAGES)):
@@ -146,7 +151,7 @@ class RegistrySoftware:
             rank = (key.name.lower().startswith("package_for_"), _version_order(item.version), item)
             if item.name not in best or best[item.name][:2] < rank[:2]:
                 best[item.name] = rank
-        yield from (item for _, _, item in best.values())
+        yield from (_Found(item, item.description) for _, _, item in best.values())
 
 
 def _subkeys(key: RegistryKey | None) -> Iterator[RegistryKey]:
@@ -254,6 +259,22 @@ def _told_apart(found: list[_Found]) -> Iterator[SoftwareItem]:
         yield newest.item
         for item, mark in older:
             yield msgspec.structs.replace(item, instance=f"{item.instance}/{mark}" if item.instance else mark)
+
+
+def _once(*sources: Iterable[_Found]) -> Iterator[SoftwareItem]:
+    """Yield updates, each once: what an earlier source knows by its number or name, the later ones do not tell again.
+
+    In one source an update stands as often as it has products that it changed; of those with one number and name the
+    last is told of.
+    """
+    known: set[str] = set()
+    for source in sources:
+        by_key: dict[bytes, _Found] = {}
+        for found in sorted(source, key=lambda found: (_version_order(found.item.version), found.mark)):
+            by_key[found.item.key()] = found
+        told = [item for item, _ in by_key.values() if (kb_number(item.name) or item.name) not in known]
+        known.update(kb_number(item.name) or item.name for item in told)
+        yield from told
 
 
 def _version_order(version: str) -> tuple[int, ...]:

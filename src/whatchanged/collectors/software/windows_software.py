@@ -11,6 +11,7 @@ import sys
 
 assert sys.platform == "win32"  # mypy's platform branch
 
+import threading
 from typing import TypeVar
 
 import msgspec
@@ -45,13 +46,15 @@ class WindowsSoftware:
 
     name = "software"
 
-    def __init__(self) -> None:
+    def __init__(self, stop: threading.Event | None = None) -> None:
+        """`stop`: when it is set, nobody is waited for."""
         self._hot_fixes = Question(
             HOT_FIXES,
             lambda: instances("Win32_QuickFixEngineering", HOT_FIX_PROPERTIES, _MOST_HOT_FIXES),
             _SECONDS,
+            stop,
         )
-        self._history = Question(HISTORY, update_history, _SECONDS)
+        self._history = Question(HISTORY, update_history, _SECONDS, stop)
 
     def run(self) -> Snapshot[SoftwareItem]:
         """Return all software."""
