@@ -399,7 +399,8 @@ def test_what_could_not_be_looked_at_was_not_removed(disk: Path, tmp_path: Path)
     kept = {beginning.decode() for beginning in snapshot.kept}
     unread = (".DEFAULT", "S-1-5-19", "S-1-5-20", BOB)
     assert kept == {f"{source}/{user}" for user in unread for source in ("uninstall", "msi", "appx")}
-    assert snapshot.scopes == {"uninstall", "msi", "cbs", "appx"}
+    of_alice = {f"{source}/{ALICE}" for source in ("uninstall", "msi", "appx")}
+    assert snapshot.scopes == {"uninstall", "msi", "cbs", "appx"} | of_alice
     # One key of the uninstall entries damaged: its record no longer begins with `nk`.
     shutil.copytree(disk / CONFIG, tmp_path / CONFIG)
     hive = tmp_path / CONFIG / "SOFTWARE"
@@ -432,7 +433,7 @@ def test_software_of_a_user_whose_hive_is_damaged_was_not_removed(
     assert missing
     assert all(key.startswith(begin + b"\0") for key in missing)
     assert begin in snapshot.kept
-    assert snapshot.scopes == whole.scopes
+    assert whole.scopes - snapshot.scopes == {f"{source}/{ALICE}" for source in ("uninstall", "msi", "appx")}
 
 
 def test_products_of_a_user_whose_hive_is_not_read_are_not_told_of_twice(tmp_path: Path) -> None:
@@ -470,6 +471,17 @@ def test_hives_that_the_running_system_has_not_loaded(disk: Path) -> None:
     # Bob's profile is on another drive, which is one of the running system.
     assert source.open(f"HKEY_USERS\\{BOB}") is None
     assert [failure.reason for failure in source.tally.outcome().failures] == ["Users/bob/NTUSER.DAT is not there"]
+
+
+def test_a_deleted_profile_of_the_running_system_is_no_account(disk: Path, tmp_path: Path) -> None:
+    root = tmp_path / "disk"
+    shutil.copytree(disk, root)
+    running = MountedRegistry(os.fsencode(root))
+    assert MountedRegistry(os.fsencode(root), running=running).profiles() == (ALICE, BOB)
+    (root / "users/Alice/ntuser.dat").unlink()
+    # Whether Bob has one nobody knows while his drive is not there.
+    assert MountedRegistry(os.fsencode(root), running=running).profiles() == (BOB,)
+    assert running.profiles() == (ALICE, BOB)
 
 
 @pytest.mark.parametrize("target", ["\\Registry\\Machine\\SOFTWARE", f"\\Registry\\User\\{BOB}\\Software"])

@@ -9,6 +9,7 @@ import sys
 
 assert sys.platform == "win32"  # mypy's platform branch
 
+import shutil
 import uuid
 import winreg
 from collections.abc import Iterator
@@ -130,9 +131,10 @@ def test_a_hive_in_use_is_told_and_what_is_in_it_was_not_removed(account: Accoun
     assert of(account, snapshot) == {"Contoso.Notes": "appx"}
     (reason,) = denied(account, snapshot)
     assert "EBUSY" in reason
-    assert {f"uninstall/{account.name}".encode(), f"msi/{account.name}".encode()} <= set(snapshot.kept)
     assert snapshot.outcome.status == RunStatus.PARTIAL
-    assert snapshot.scopes == software().scopes
+    parts = {f"{source}/{account.name}" for source in ("uninstall", "msi", "appx")}
+    assert parts <= {beginning.decode() for beginning in snapshot.kept}
+    assert software().scopes - snapshot.scopes == parts
 
 
 def test_nobody_is_kept_from_a_hive_that_is_looked_at(account: Account) -> None:
@@ -149,6 +151,15 @@ def test_a_profile_that_is_a_folder_or_a_pipe_is_no_hive(account: Account) -> No
     account.hive.mkdir()
     snapshot = software()
     assert "EINVAL" in denied(account, snapshot)[0]
+
+
+def test_with_a_deleted_profile_its_programs_are_gone(account: Account) -> None:
+    assert of(account, software())
+    shutil.rmtree(account.hive.parent)
+    snapshot = software()
+    assert not of(account, snapshot)
+    assert not denied(account, snapshot)
+    assert not any(account.name.encode() in beginning for beginning in snapshot.kept)
 
 
 class SigningOut(LiveRegistry):

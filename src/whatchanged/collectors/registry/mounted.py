@@ -8,6 +8,7 @@ Of a Windows that runs it is the source of what is not loaded: the hives of user
 
 from __future__ import annotations
 
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -87,6 +88,9 @@ class MountedRegistry:
         self._machine: dict[str, Hive | None] = {}
         self._users: OrderedDict[str, Hive | None] = OrderedDict()
         self._profiles: dict[str, _Place] | None = None
+        self._users_known: tuple[str, ...] | None = None
+        self._spelled: dict[str, dict[str, str]] = {}
+        """Below each top the names of hives, by themselves in upper case."""
         self._told: set[tuple[str, str]] = set()
 
     def open(self, path: str) -> RegistryKey | None:
@@ -117,8 +121,21 @@ class MountedRegistry:
         return tuple(name for name in (*_ACCOUNT_HIVES, *self.profiles()) if name != "S-1-5-18")
 
     def profiles(self) -> tuple[str, ...]:
-        """Return the accounts that have a profile, without those that Windows itself runs as."""
-        return tuple(self._profile_folders())
+        """Return the accounts that have a profile, without those that Windows itself runs as.
+
+        Of the running system only those with a hive: what was deleted leaves its entry behind.
+        """
+        if self._users_known is None:
+            folders = self._profile_folders()
+            self._users_known = tuple(n for n in folders if self._running is None or self._may_have_hive(n))
+        return self._users_known
+
+    def _may_have_hive(self, name: str) -> bool:
+        place = self._place(name)
+        try:
+            return not place.names or not os.path.isdir(place.root) or find(place.root, *place.names) is not None
+        except OSError:
+            return True  # whoever opens it will say why
 
     def root_names(self, top: str) -> Iterator[str]:
         """Yield the names of the hives that there may be below `MACHINE` or `USERS`."""
@@ -132,7 +149,9 @@ class MountedRegistry:
 
     def root_key(self, top: str, name: str) -> RegistryKey | None:
         """Return the root of the hive `name`, in any case."""
-        spelled = next((known for known in self.root_names(top) if known.upper() == name.upper()), None)
+        if top not in self._spelled:
+            self._spelled[top] = {known.upper(): known for known in self.root_names(top)}
+        spelled = self._spelled[top].get(name.upper())
         if spelled is None and top == USERS and name.upper() in _ACCOUNT_HIVES:
             spelled = name.upper()
         if spelled is None or (hive := self._hive(top, spelled)) is None:

@@ -78,17 +78,15 @@ class RegistrySoftware:
             return Snapshot(items=(), outcome=tally.outcome(), scopes=frozenset())
         native = native_architecture(system_variables(self._source))
         users = self._source.users()
-        programs: list[_Found] = []
-        codes: set[tuple[str, str]] = set()
-        for owner, software in [("", _MACHINE_SOFTWARE), *((user, rf"{USERS}\{user}\Software") for user in users)]:
-            for place, architecture in ((software, "" if owner else native), (rf"{software}\Wow6432Node", "x86")):
-                for key in _subkeys(self._source.open(rf"{place}\{_CURRENT}\Uninstall")):
-                    if (found := _program(key, owner, architecture)) is not None:
-                        programs.append(found)
-                        codes.add((owner, key.name.upper()))
-        apps = list(self._apps(users))
-        unread = {user for user in users if self._source.open(rf"{USERS}\{user}") is None}
+        programs, apps = self._of("", native), list(_apps(self._source.open(_STORE), ""))
+        unread: set[str] = set()
+        for user in users:  # one after the other, so that each hive is opened once
+            programs += self._of(user, native)
+            apps += _apps(self._source.open(rf"{USERS}\{user}{_CLASSES}\{_REPOSITORY}"), user)
+            if self._source.open(rf"{USERS}\{user}") is None:
+                unread.add(user)
         unread |= {user for folder in tally.outcome().denied if (user := _user_of(folder))}
+        codes = {(found.item.instance, found.mark.upper()) for found in programs}
         products, patches = self._products(codes, unread)
         entries = [found for found in programs if found.item.software_type == _UPDATE]
         others = [found for found in programs if found.item.software_type != _UPDATE]
@@ -96,7 +94,7 @@ class RegistrySoftware:
         items = {item.key(): item for item in told}
         tally.seen = tally.looked = len(items)
         outcome = tally.outcome()
-        kept = {f"{source}/{user}" for source in _OF_USERS for user in unread}
+        kept = _parts(unread)
         blind = any(folder.upper().startswith(_MACHINE_SOFTWARE.encode()) for folder in outcome.denied)
         if blind:  # whose keys the damaged ones were nobody knows
             kept |= SOURCES
@@ -104,8 +102,20 @@ class RegistrySoftware:
             items=tuple(item for _, item in sorted(items.items())),
             outcome=outcome,
             kept=tuple(sorted(beginning.encode() for beginning in kept)),
-            scopes=frozenset() if blind else SOURCES,
+            # Each user is a part, so that what was there before he could be looked at is no change.
+            scopes=frozenset() if blind else SOURCES | _parts(set(users) - unread),
         )
+
+    def _of(self, owner: str, native: str) -> list[_Found]:
+        """Return the programs with an uninstall entry of a user, or of the machine."""
+        software = rf"{USERS}\{owner}\Software" if owner else _MACHINE_SOFTWARE
+        places = ((software, "" if owner else native), (rf"{software}\Wow6432Node", "x86"))
+        return [
+            found
+            for place, architecture in places
+            for key in _subkeys(self._source.open(rf"{place}\{_CURRENT}\Uninstall"))
+            if (found := _program(key, owner, architecture)) is not None
+        ]
 
     def _products(self, codes: set[tuple[str, str]], unread: set[str]) -> tuple[list[_Found], list[_Found]]:
         """Return Windows Installer's products that have no uninstall entry, and the patches of all its products.
@@ -133,14 +143,6 @@ class RegistrySoftware:
         ]
         return products, told
 
-    def _apps(self, users: tuple[str, ...]) -> Iterator[_Found]:
-        """Yield the Store packages of the machine and of each user."""
-        places = [("", _STORE), *((user, rf"{USERS}\{user}{_CLASSES}\{_REPOSITORY}") for user in users)]
-        for owner, place in places:
-            for key in _subkeys(self._source.open(place)):
-                if (found := _app(key, owner)) is not None:
-                    yield found
-
     def _updates(self) -> Iterator[_Found]:
         """Yield the updates of Windows, each once."""
         best: dict[str, tuple[bool, tuple[int, ...], SoftwareItem]] = {}
@@ -152,6 +154,11 @@ class RegistrySoftware:
             if item.name not in best or best[item.name][:2] < rank[:2]:
                 best[item.name] = rank
         yield from (_Found(item, item.description) for _, _, item in best.values())
+
+
+def _parts(users: set[str]) -> set[str]:
+    """Return the locations of what users have each for themselves."""
+    return {f"{source}/{user}" for source in _OF_USERS for user in users}
 
 
 def _subkeys(key: RegistryKey | None) -> Iterator[RegistryKey]:
@@ -186,6 +193,11 @@ def _facts(key: RegistryKey, name: str, source: str, owner: str, architecture: s
         installed_ns=_date_ns(text_at(key, "InstallDate")),
         size=None if size is None else size * 1024,
     )
+
+
+def _apps(repository: RegistryKey | None, owner: str) -> Iterator[_Found]:
+    """Return the Store packages of a user, or of the machine."""
+    return (found for key in _subkeys(repository) if (found := _app(key, owner)) is not None)
 
 
 def _app(key: RegistryKey, owner: str) -> _Found | None:

@@ -63,7 +63,7 @@ class WindowsSoftware:
         items = {item.key(): item for item in looked.items}
         known = kb_numbers(looked.items)
         told: set[str] = set()
-        if looked.scopes == SOURCES and (rows := _answer(self._hot_fixes, HOT_FIXES, tally)) is not None:
+        if looked.scopes >= SOURCES and (rows := _answer(self._hot_fixes, HOT_FIXES, tally)) is not None:
             told.add(HOT_FIXES)
             found = list(hot_fixes(rows, known))
             items.update((item.key(), item) for item in found)
