@@ -1,6 +1,6 @@
-"""Windows Management Instrumentation of this machine: rows of a class.
+"""Interfaces of Windows by its Component Object Model, and what Windows Management Instrumentation says of this machine.
 
-It answers from other processes, which may be slow or hang: ask by a `deadline.Question`.
+They answer from other processes, which may be slow or hang: ask by a `deadline.Question`.
 """
 
 from __future__ import annotations

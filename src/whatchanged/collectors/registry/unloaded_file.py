@@ -62,10 +62,10 @@ class UnloadedFile:
             )
             handle = int(opened.Detach())
             try:
-                attributes, _, _, _, *volume, high, low, _, above, below = win32file.GetFileInformationByHandle(handle)
+                attributes, _, _, _, volume, high, low, _, above, below = win32file.GetFileInformationByHandle(handle)
                 if attributes & _NO_FILE or win32file.GetFileType(handle) != win32file.FILE_TYPE_DISK:
                     raise OSError(errno.EINVAL, "not a regular file", self._path)
-                yield handle, (*volume, above, below), high << 32 | low
+                yield handle, (volume, above, below), high << 32 | low
             finally:
                 win32file.CloseHandle(handle)
         except pywintypes.error as error:
