@@ -1,4 +1,4 @@
-"""Interfaces of Windows by its Component Object Model, and what Windows Management Instrumentation says of this machine.
+"""Interfaces of Windows by its Component Object Model, and what Windows Management Instrumentation says by it.
 
 They answer from other processes, which may be slow or hang: ask by a `deadline.Question`.
 """
@@ -34,7 +34,7 @@ class ComError(Exception):
 
 def by_com(ask: Callable[[], Answer]) -> Answer:
     """Return what `ask` returns, which may use the Component Object Model here. Raises ComError for its errors."""
-    pythoncom.CoInitializeEx(pythoncom.COINIT_MULTITHREADED)
+    pythoncom.CoInitialize()  # as pywin32 does for the thread that loads it: a thread cannot be both
     try:
         return ask()
     except pywintypes.com_error as error:
