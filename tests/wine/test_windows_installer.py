@@ -30,7 +30,7 @@ PACKAGE = """<?xml version="1.0" encoding="utf-8"?>
     <Property Id="ARPCOMMENTS" Value="Tests software"/>
     <Media Id="1" Cabinet="c.cab" EmbedCab="yes"/>
     <Directory Id="TARGETDIR" Name="SourceDir">
-      <Directory Id="ProgramFiles64Folder">
+      <Directory Id="{programs}">
         <Directory Id="INSTALLDIR" Name={name}>
           <Component Id="C" Guid="{component}"><File Id="F" Source="file.txt"/></Component>
         </Directory>
@@ -43,8 +43,9 @@ PACKAGE = """<?xml version="1.0" encoding="utf-8"?>
 RUN = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
 FORGET = """
 import sys, winreg
-with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Uninstall") as uninstall:
-    for name in [winreg.EnumKey(uninstall, place) for place in range(winreg.QueryInfoKey(uninstall)[0])]:
+place = r"SOFTWARE\\Wow6432Node\\Microsoft\\Windows\\CurrentVersion\\Uninstall"
+with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, place) as uninstall:
+    for name in [winreg.EnumKey(uninstall, number) for number in range(winreg.QueryInfoKey(uninstall)[0])]:
         with winreg.OpenKey(uninstall, name) as entry:
             mine = winreg.QueryValueEx(entry, "DisplayName")[0] == sys.argv[1]
         if mine:
@@ -64,11 +65,12 @@ class Product:
         self._line, self._component = (str(uuid.uuid4()) for _ in range(2))
         (folder / "file.txt").write_text("content")
 
-    def build(self, version: str) -> Path:
+    def build(self, version: str, architecture: str = "x64") -> Path:
         """Return the package of a version."""
         source = self._folder / f"{version}.wxs"
         source.write_text(
             PACKAGE.format(
+                programs="ProgramFiles64Folder" if architecture == "x64" else "ProgramFilesFolder",
                 code=uuid.uuid4(),
                 name=quoteattr(self.name),
                 version=version,
@@ -79,7 +81,7 @@ class Product:
         )
         package = source.with_suffix(".msi")
         # wixl looks for files beside the folder that it runs in.
-        subprocess.run(["wixl", "-a", "x64", "-o", str(package), source.name], cwd=self._folder, check=True)
+        subprocess.run(["wixl", "-a", architecture, "-o", str(package), source.name], cwd=self._folder, check=True)
         return package
 
     def msiexec(self, action: str, package: Path) -> None:
@@ -135,9 +137,9 @@ def test_a_product_is_installed_upgraded_and_removed(windows: Windows, product: 
     assert software(windows) == before
 
 
-def test_what_windows_installer_knows_alone_is_told_of_by_it(windows: Windows, product: Product) -> None:
-    product.msiexec("/i", product.build("1.2.3"))
+def test_a_32_bit_product_and_what_windows_installer_alone_knows_of_it(windows: Windows, product: Product) -> None:
+    product.msiexec("/i", product.build("1.2.3", "x86"))
+    assert [key for key in software(windows) if key[1] == product.name] == [("uninstall", product.name, "x86")]
     done = windows.python("-c", FORGET, product.name)
     assert done.returncode == 0, done.stderr
-    keys = [key for key in software(windows) if key[1] == product.name]
-    assert keys == [("msi", product.name, "")]
+    assert [key for key in software(windows) if key[1] == product.name] == [("msi", product.name, "")]
