@@ -83,7 +83,7 @@ def _file_rules(file: str | None, root: str) -> list[Any]:
 
 def _software(rule: str | None, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
     if sys.platform == "win32":
-        raise SettingsError(_NOT_YET)
+        raise SettingsError("of Windows there is more than packages", hint="ask `whatchanged inventory software`")
     else:
         from whatchanged.collectors.software import SoftwareCollector
 

@@ -9,11 +9,13 @@ from typing import Any
 from whatchanged.cli.collect import say_outcome
 from whatchanged.cli.output import Output
 from whatchanged.cli.rules import read_document
-from whatchanged.collectors import Outcome
+from whatchanged.collectors import Outcome, Snapshot
+from whatchanged.collectors.registry import RegistrySource
 from whatchanged.collectors.registry.mounted import MountedRegistry
 from whatchanged.errors import SettingsError
+from whatchanged.records.items import ServiceItem, SoftwareItem
 
-__all__ = ["KINDS", "look_at_windows"]
+__all__ = ["KINDS", "Rows", "look_at_windows", "registry_rows", "service_rows", "software_rows"]
 
 _SOFTWARE = ("SoftwareName", "CurrentVersion", "Architecture", "Location", "Publisher")
 KINDS = {
@@ -24,7 +26,7 @@ KINDS = {
 }
 """Kinds that the hives of a disk can tell of, with the columns that people see."""
 
-_Rows = Generator[dict[str, Any], None, Outcome]
+Rows = Generator[dict[str, Any], None, Outcome]
 
 
 def look_at_windows(kind: str, root: str, rule: str | None, output: Output) -> int:
@@ -40,35 +42,35 @@ def look_at_windows(kind: str, root: str, rule: str | None, output: Output) -> i
 
 
 def _rows(kind: str, source: MountedRegistry, rule: str | None, problems: list[str]) -> Iterator[dict[str, Any]]:
+    from whatchanged.collectors.services.windows_registry import RegistryServices
+    from whatchanged.collectors.software.windows_registry import RegistrySoftware
+
     if kind == "registry":
-        outcome = yield from _registry(source, rule, problems)
+        outcome = yield from registry_rows(source, rule, problems)
     elif kind == "services":
-        outcome = yield from _services(source)
+        outcome = yield from service_rows(RegistryServices(source).run())
     else:
-        outcome = yield from _software(source, updates=kind == "patches")
+        outcome = yield from software_rows(RegistrySoftware(source).run(), updates=kind == "patches")
     say_outcome(outcome, problems)
 
 
-def _services(source: MountedRegistry) -> _Rows:
-    from whatchanged.collectors.services.windows_registry import RegistryServices
-
-    snapshot = RegistryServices(source).run()
+def service_rows(snapshot: Snapshot[ServiceItem]) -> Rows:
+    """Yield services as rows."""
     for item in snapshot.items:
         yield {"ConfigDataType": "WindowsServices", **item.columns()}
     return snapshot.outcome
 
 
-def _software(source: MountedRegistry, *, updates: bool) -> _Rows:
-    from whatchanged.collectors.software.windows_registry import RegistrySoftware
-
-    snapshot = RegistrySoftware(source).run()
+def software_rows(snapshot: Snapshot[SoftwareItem], *, updates: bool) -> Rows:
+    """Yield software as rows, or only `updates`."""
     for item in snapshot.items:
         if item.software_type == "Update" or not updates:
             yield {"ConfigDataType": "Software", **item.columns()}
     return snapshot.outcome
 
 
-def _registry(source: MountedRegistry, rule: str | None, problems: list[str]) -> _Rows:
+def registry_rows(source: RegistrySource, rule: str | None, problems: list[str]) -> Rows:
+    """Yield the values that the rule document `rule` takes, or the default rule."""
     from whatchanged import rules
     from whatchanged.collectors.registry.collector import RegistryCollector
 

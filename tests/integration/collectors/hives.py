@@ -108,6 +108,67 @@ Content = Mapping[str, Mapping[str, Data]]
 """Key below the root → value name → data."""
 
 
+class _Cells:
+    """Cells of a hive that is being written, one behind the other."""
+
+    def __init__(self) -> None:
+        self._bodies: list[bytes] = []
+        self._end = 0x20
+
+    def add(self, body: bytes) -> int:
+        """Return the offset of a new cell."""
+        at, self._end = self._end, self._end + len(cell(body))
+        self._bodies.append(body)
+        return at
+
+    def add_key(self, name: str, parent: int, content: Content) -> int:
+        """Return the offset of a new key with everything in and below it."""
+        place = len(self._bodies)
+        at = self.add(key_record(name, parent))
+        values = [self._add_value(*value) for value in content.get("", {}).items()]
+        inner: dict[str, dict[str, Mapping[str, Data]]] = {}
+        for path, found in content.items():
+            first, _, rest = path.partition("\\")
+            if path:
+                inner.setdefault(first, {})[rest] = found
+        keys = [self.add_key(key, at, inner[key]) for key in sorted(inner, key=str.upper)]
+        self._bodies[place] = key_record(
+            name,
+            parent,
+            keys=len(keys),
+            key_list=self.add(struct.pack("<2sH", b"li", len(keys)) + _offsets(keys)) if keys else _NO_CELL,
+            values=len(values),
+            value_list=self.add(_offsets(values)) if values else _NO_CELL,
+        )
+        return at
+
+    def _add_value(self, name: str, value: Data) -> int:
+        if isinstance(value, int):
+            number, data = 4, value.to_bytes(4, "little")
+        else:
+            number, data = (1, wide(value)) if isinstance(value, str) else value
+        if len(data) > 4:
+            size, place = len(data), self.add(data)
+        else:
+            size, place = len(data) | 0x80000000, int.from_bytes(data, "little")
+        return self.add(struct.pack("<2sHIIIHH", b"vk", len(name), size, place, number, 1, 0) + name.encode("latin-1"))
+
+    def hive(self) -> bytes:
+        """Return the hive."""
+        return hive_of(b"".join(cell(body) for body in self._bodies), pages=(self._end + 8) // 4096 + 1)
+
+
+def _offsets(cells: list[int]) -> bytes:
+    return struct.pack(f"<{len(cells)}I", *cells)
+
+
+def written(content: Content) -> bytes:
+    """Return a hive with this content, names in Latin-1, values of up to 16,344 bytes; where hivex is not at hand."""
+    cells = _Cells()
+    cells.add_key("ROOT", 0, content)
+    return cells.hive()
+
+
 def merge(hive: Path, content: Content) -> Path:
     """Let hivexregedit write `content` into `hive`, which is made if it is not there."""
     hive.parent.mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,7 @@ from integration.collectors.hives import (
     unpacked,
     walk,
     wide,
+    written,
 )
 from whatchanged.collectors.registry.hive import Hive
 from whatchanged.collectors.registry.hive_format import HiveError
@@ -346,3 +347,17 @@ def test_a_disk_that_cannot_be_read_here_and_there(built: Path) -> None:
     hive = Hive(opened.file, opened.base, lambda path, reason: damages.append(reason))
     assert 0 < sum(1 for _ in walk(hive.root())) < 1_507
     assert any("Input/output error" in reason for reason in damages)
+
+
+def test_hives_that_tests_write_themselves_are_what_hivex_reads(tmp_path: Path) -> None:
+    content: Content = {
+        "": {"": "default", "größe": 7},
+        "Software\\One": {"text": "long enough", "bytes": (3, b"abc"), "none": (0, b"")},
+        "Software\\Two\\Inner": {f"v{number}": "x" * number for number in range(300)},
+        **{f"Software\\Many\\k{number}": {"n": number} for number in range(300)},
+    }
+    hive = tmp_path / "hive"
+    hive.write_bytes(written(content))
+    expected = {(key, name) for key, values in content.items() for name in values}
+    assert by_hivex(hive) == by_us(hive)
+    assert set(by_us(hive)) == expected

@@ -33,6 +33,8 @@ CONFIG = "Windows/System32/config"
 CURRENT = "Microsoft\\Windows\\CurrentVersion"
 UNINSTALL = f"{CURRENT}\\Uninstall"
 PRODUCTS = f"{CURRENT}\\Installer\\UserData\\S-1-5-18\\Products"
+STORE = f"{CURRENT}\\Appx\\AppxAllUserStore\\Applications"
+REPOSITORY = f"Local Settings\\Software\\{CURRENT}\\AppModel\\Repository\\Packages"
 PACKAGES = f"{CURRENT}\\Component Based Servicing\\Packages"
 ALICE = "S-1-5-21-1-2-3-1001"
 BOB = "S-1-5-21-1-2-3-1002"
@@ -105,6 +107,16 @@ SOFTWARE: Content = {
         "ParentKeyName": "Framework",
         "ReleaseType": "Update",
     },
+    # An update of two products that is a patch of Windows Installer's, and one that Windows itself has as well.
+    **{
+        f"{UNINSTALL}\\{product}_{{01}}": {"DisplayName": "Update for Both (KB4022222)", "ParentKeyName": product}
+        for product in ("Office.A", "Office.B")
+    },
+    f"{UNINSTALL}\\KB5034441": {"DisplayName": "Security Update (KB5034441)", "ReleaseType": "Security Update"},
+    f"{PRODUCTS}\\8B0768E056930394DA6A7530846B1735\\Patches\\22222233445566778899AABBCCDDEEFF": {
+        "DisplayName": "Update for Both (KB4022222) 32-Bit Edition",
+        "State": 1,
+    },
     f"Wow6432Node\\{UNINSTALL}\\Git_is1": {"DisplayName": "Git", "DisplayVersion": "2.40.0"},
     f"{PRODUCTS}\\8B0768E056930394DA6A7530846B1735\\InstallProperties": {
         "DisplayName": "By Windows Installer",
@@ -140,6 +152,9 @@ SOFTWARE: Content = {
     },
     f"{PACKAGES}\\Package_for_ServicingStack_3684~31bf3856ad364e35~amd64~~19041.3684.1.0": {"CurrentState": 0x70},
     f"{PACKAGES}\\Microsoft-Windows-Foundation-Package~31bf3856ad364e35~amd64~~10.0.19041.1": {"CurrentState": 0x70},
+    f"{STORE}\\Microsoft.WindowsCalculator_2020.2103.8.0_neutral_~_8wekyb3d8bbwe": {"Path": "C:\\x.xml"},
+    f"{STORE}\\Microsoft.VCLibs.140.00_14.0.30704.0_x64__8wekyb3d8bbwe": {},
+    f"{STORE}\\Microsoft.VCLibs.140.00_14.0.29231.0_x64__8wekyb3d8bbwe": {},
     f"{CURRENT}\\Run": {"Agent": expand("%ProgramFiles%\\a.exe"), "": (3, b"\xff\0")},
     f"Wow6432Node\\{CURRENT}\\Run": {"Old": "old.exe"},
     "Microsoft\\Windows NT\\CurrentVersion\\Winlogon": {"Shell": "explorer.exe", "DefaultPassword": "hunter2"},
@@ -151,6 +166,16 @@ NTUSER: Content = {
     f"Software\\{CURRENT}\\Run": {"Chat": "chat.exe"},
 }
 
+CLASSES: Content = {
+    "txt": {"": "of Alice"},
+    f"{REPOSITORY}\\Contoso.Notes_1.2.0.0_x64__abc": {"DisplayName": "Notes"},
+    f"{REPOSITORY}\\Contoso.Notes_1.2.0.0_neutral_split.language-de_abc": {"DisplayName": "Notes"},
+    f"{REPOSITORY}\\Microsoft.WindowsCalculator_10.2103.8.0_x64__8wekyb3d8bbwe": {
+        "DisplayName": "@{Microsoft.WindowsCalculator?ms-resource://Microsoft.WindowsCalculator/Resources/AppName}"
+    },
+    f"{REPOSITORY}\\no name of a package": {},
+}
+
 
 @pytest.fixture(scope="session")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -159,7 +184,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     merge(root / CONFIG / "SOFTWARE", SOFTWARE)
     merge(root / CONFIG / "SAM", {"SAM\\Domains\\Account\\Users\\000001F4": {"V": (3, b"hash")}})
     merge(root / "users" / "Alice" / "ntuser.dat", NTUSER)
-    merge(root / "users/Alice/AppData/Local/Microsoft/Windows/UsrClass.dat", {"txt": {"": "of Alice"}})
+    merge(root / "users/Alice/AppData/Local/Microsoft/Windows/UsrClass.dat", CLASSES)
     return root
 
 
@@ -216,7 +241,7 @@ def test_software(disk: Path) -> None:
     facts = {
         (row["SoftwareName"], row["Location"], row.get("Architecture", "")): row.get("CurrentVersion", "")
         for row in rows
-        if row["SoftwareType"] == "Application"
+        if row["SoftwareType"] == "Application" and not row["Location"].startswith("appx")
     }
     assert facts == {
         ("Git", "uninstall", "x64"): "2.44.0",
@@ -235,6 +260,26 @@ def test_software(disk: Path) -> None:
     assert f"HKEY_USERS\\{BOB}: its profile is at 'D:\\\\Users\\\\bob', and not on this disk" in said
 
 
+def test_store_packages(disk: Path) -> None:
+    rows, _ = inventory("software", disk)
+    apps = {
+        (row["Location"], row["SoftwareName"], row["Architecture"]): (
+            row["CurrentVersion"],
+            row.get("SoftwareDescription"),
+        )
+        for row in rows
+        if row["Location"].startswith("appx")
+    }
+    libraries, older = "Microsoft.VCLibs.140.00", "Microsoft.VCLibs.140.00_14.0.29231.0_x64__8wekyb3d8bbwe"
+    assert apps == {
+        ("appx", "Microsoft.WindowsCalculator", "neutral"): ("2020.2103.8.0", None),
+        ("appx", libraries, "x64"): ("14.0.30704.0", None),
+        (f"appx/{older}", libraries, "x64"): ("14.0.29231.0", None),
+        (f"appx/{ALICE}", "Contoso.Notes", "x64"): ("1.2.0.0", "Notes"),
+        (f"appx/{ALICE}", "Microsoft.WindowsCalculator", "x64"): ("10.2103.8.0", None),
+    }
+
+
 def test_patches(disk: Path) -> None:
     rows, _ = inventory("patches", disk)
     assert {row["SoftwareName"]: (row["Location"], row.get("CurrentVersion", "")) for row in rows} == {
@@ -243,7 +288,9 @@ def test_patches(disk: Path) -> None:
         "Package_for_ServicingStack_3684": ("cbs", "19041.3684.1.0"),
         "Security Update for Installer (KB4011574)": ("msi", ""),
         "Update for Framework (KB2468871)": ("uninstall", ""),
+        "Update for Both (KB4022222)": ("uninstall", ""),
     }
+    assert len(rows) == 6
     update = next(row for row in rows if "KB5034441" in row["SoftwareName"])
     assert update["InstalledAt"].startswith("2024-01-14T")
     assert (update["Publisher"], update["Architecture"]) == ("Microsoft Corporation", "x64")
@@ -350,8 +397,10 @@ def test_a_log_that_cannot_be_read_is_told_and_the_hive_is_read(disk: Path, tmp_
 def test_what_could_not_be_looked_at_was_not_removed(disk: Path, tmp_path: Path) -> None:
     snapshot = RegistrySoftware(MountedRegistry(os.fsencode(disk))).run()
     kept = {beginning.decode() for beginning in snapshot.kept}
-    assert kept == {f"uninstall/{user}" for user in (".DEFAULT", "S-1-5-19", "S-1-5-20", BOB)}
-    assert snapshot.scopes == {"uninstall", "msi", "cbs"}
+    unread = (".DEFAULT", "S-1-5-19", "S-1-5-20", BOB)
+    assert kept == {f"{source}/{user}" for user in unread for source in ("uninstall", "msi", "appx")}
+    of_alice = {f"{source}/{ALICE}" for source in ("uninstall", "msi", "appx")}
+    assert snapshot.scopes == {"uninstall", "msi", "cbs", "appx"} | of_alice
     # One key of the uninstall entries damaged: its record no longer begins with `nk`.
     shutil.copytree(disk / CONFIG, tmp_path / CONFIG)
     hive = tmp_path / CONFIG / "SOFTWARE"
@@ -361,10 +410,94 @@ def test_what_could_not_be_looked_at_was_not_removed(disk: Path, tmp_path: Path)
     raw[place : place + 2] = b"xx"
     hive.write_bytes(raw)
     damaged = RegistrySoftware(MountedRegistry(os.fsencode(tmp_path))).run()
-    assert {"uninstall", "msi", "cbs"} <= {beginning.decode() for beginning in damaged.kept}
+    assert {"uninstall", "msi", "cbs", "appx"} <= {beginning.decode() for beginning in damaged.kept}
     assert damaged.scopes == frozenset()
     assert {item.key() for item in damaged.items} < {item.key() for item in snapshot.items}
     assert damaged.outcome.status == RunStatus.PARTIAL
+
+
+@pytest.mark.parametrize(("damaged", "source"), [("ntuser.dat", "uninstall"), ("UsrClass.dat", "appx")])
+def test_software_of_a_user_whose_hive_is_damaged_was_not_removed(
+    disk: Path, tmp_path: Path, damaged: str, source: str
+) -> None:
+    root = tmp_path / "disk"
+    shutil.copytree(disk, root)
+    whole = RegistrySoftware(MountedRegistry(os.fsencode(root))).run()
+    (hive,) = root.rglob(damaged)
+    raw = bytearray(hive.read_bytes())
+    raw[4096 + 32 + 4 : 4096 + 32 + 6] = b"xx"  # the record of its root key
+    hive.write_bytes(raw)
+    snapshot = RegistrySoftware(MountedRegistry(os.fsencode(root))).run()
+    missing = {item.key() for item in whole.items} - {item.key() for item in snapshot.items}
+    begin = f"{source}/{ALICE}".encode()
+    assert missing
+    assert all(key.startswith(begin + b"\0") for key in missing)
+    assert begin in snapshot.kept
+    assert whole.scopes - snapshot.scopes == {f"{source}/{ALICE}" for source in ("uninstall", "msi", "appx")}
+
+
+def test_products_of_a_user_whose_hive_is_not_read_are_not_told_of_twice(tmp_path: Path) -> None:
+    product = "8B0768E056930394DA6A7530846B1735"
+    software: Content = {
+        "Microsoft\\Windows NT\\CurrentVersion": {"SystemRoot": "C:\\Windows"},
+        f"Microsoft\\Windows NT\\CurrentVersion\\ProfileList\\{ALICE}": {"ProfileImagePath": "C:\\Users\\alice"},
+        f"{PRODUCTS.replace('S-1-5-18', ALICE)}\\{product}\\InstallProperties": {"DisplayName": "Mine"},
+    }
+    uninstall = f"Software\\{UNINSTALL}\\{{0E8670B8-3965-4930-ADA6-570348B67153}}"
+    merge(tmp_path / CONFIG / "SYSTEM", {"Select": {"Current": 1}})
+    merge(tmp_path / CONFIG / "SOFTWARE", software)
+    hive = merge(tmp_path / "Users/alice/NTUSER.DAT", {uninstall: {"DisplayName": "Mine"}})
+    (item,) = RegistrySoftware(MountedRegistry(os.fsencode(tmp_path))).run().items
+    assert item.location() == f"uninstall/{ALICE}"
+    hive.unlink()
+    unread = RegistrySoftware(MountedRegistry(os.fsencode(tmp_path))).run()
+    assert unread.items == ()
+    assert {f"uninstall/{ALICE}".encode(), f"msi/{ALICE}".encode()} <= set(unread.kept)
+
+
+def test_a_profile_put_aside_is_no_account(tmp_path: Path) -> None:
+    profiles = "Microsoft\\Windows NT\\CurrentVersion\\ProfileList"
+    names = (ALICE, f"{BOB}.bak", "S-1-5-80-1-2", "S-1-5-18")
+    merge(tmp_path / CONFIG / "SOFTWARE", {f"{profiles}\\{name}": {"ProfileImagePath": "C:\\x"} for name in names})
+    assert MountedRegistry(os.fsencode(tmp_path)).profiles() == (ALICE, "S-1-5-80-1-2")
+
+
+def test_hives_that_the_running_system_has_not_loaded(disk: Path) -> None:
+    running = MountedRegistry(os.fsencode(disk))
+    source = MountedRegistry(os.fsencode(disk), running=running)
+    key = source.open(f"HKEY_USERS\\{ALICE}\\Software\\{UNINSTALL}\\Chat")
+    assert key is not None
+    assert source.open(f"HKEY_USERS\\{ALICE}\\Software\\Classes\\txt") is not None
+    # Bob's profile is on another drive, which is one of the running system.
+    assert source.open(f"HKEY_USERS\\{BOB}") is None
+    assert [failure.reason for failure in source.tally.outcome().failures] == ["Users/bob/NTUSER.DAT is not there"]
+
+
+def test_a_deleted_profile_of_the_running_system_is_no_account(disk: Path, tmp_path: Path) -> None:
+    root = tmp_path / "disk"
+    shutil.copytree(disk, root)
+    running = MountedRegistry(os.fsencode(root))
+    assert MountedRegistry(os.fsencode(root), running=running).profiles() == (ALICE, BOB)
+    (root / "users/Alice/ntuser.dat").unlink()
+    # Whether Bob has one nobody knows while his drive is not there.
+    assert MountedRegistry(os.fsencode(root), running=running).profiles() == (BOB,)
+    assert running.profiles() == (ALICE, BOB)
+
+
+@pytest.mark.parametrize("target", ["\\Registry\\Machine\\SOFTWARE", f"\\Registry\\User\\{BOB}\\Software"])
+def test_a_user_cannot_lead_us_to_hives_that_are_loaded(disk: Path, tmp_path: Path, target: str) -> None:
+    link = {"SymbolicLinkValue": (6, target.encode("utf-16-le"))}
+    shutil.copytree(disk / CONFIG, tmp_path / CONFIG)
+    hive = merge(tmp_path / "Users/alice/NTUSER.DAT", {"Software\\Microsoft": link})
+    raw = bytearray(hive.read_bytes())
+    place = raw.index(b"Microsoft") - 76
+    raw[place + 2] |= 0x10  # the flag of a link
+    hive.write_bytes(raw)
+    mounted = MountedRegistry(os.fsencode(tmp_path))
+    source = MountedRegistry(os.fsencode(tmp_path), running=mounted)
+    assert (mounted.open(f"HKEY_USERS\\{ALICE}\\Software\\Microsoft") is None) == ("User" in target)
+    assert source.open(f"HKEY_USERS\\{ALICE}\\Software\\Microsoft") is None
+    assert source.tally.outcome().failures_total == 0
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

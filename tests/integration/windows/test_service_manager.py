@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 import win32service
 
+from whatchanged.collectors.management import instances
 from whatchanged.collectors.services.service_manager import ServiceManager
 from whatchanged.records.items import ServiceItem
 
@@ -82,3 +83,14 @@ def test_what_runs_has_a_process(service: tuple[str, PySC_HANDLE]) -> None:
     mine = looked(service[0])
     assert mine is not None
     assert mine.process_id is None
+
+
+def test_the_management_interface_says_the_same() -> None:
+    told = {
+        row["Name"]: (row["State"], row["StartMode"], row["DisplayName"])
+        for row in instances("Win32_Service", ("Name", "State", "StartMode", "DisplayName"), 10_000)
+    }
+    ours = {item.name: (item.state, item.start_type, item.display_name) for item in ServiceManager().run().items}
+    assert ours
+    # Per-user copies of services are told of by their template alone; Wine counts drivers as services.
+    assert {name: told.get(name) for name in ours} == ours

@@ -2,7 +2,7 @@ r"""The registry of the running system, with its bytes as they are and both view
 
 `winreg` turns data into objects of Python, from which the bytes do not come back, and does not tell how a key spells
 itself, so values and names are read by the system's own calls. Keys are opened as a 64-bit program sees them.
-What it does not have are the hives of users who are signed out.
+Hives of users who are signed out are read where they lie (docs/adr/0024), so that signing in and out changes nothing.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ from collections.abc import Iterator
 from ctypes import wintypes
 
 from whatchanged.collectors.outcome import Failure, Tally
-from whatchanged.collectors.registry.source import MACHINE, USERS, RegistryKey, RegistryValue
+from whatchanged.collectors.registry.mounted import MountedRegistry, is_account
+from whatchanged.collectors.registry.source import MACHINE, USERS, RegistryKey, RegistryValue, text_at
+from whatchanged.collectors.registry.unloaded_file import UnloadedFile
 from whatchanged.records.registry_values import RegistryType, name_bytes
 
 __all__ = ["LiveRegistry"]
 
+_SYSTEM = "S-1-5-18"
+"""Another name of `.DEFAULT`."""
+_WINDOWS = rf"{MACHINE}\SOFTWARE\Microsoft\Windows NT\CurrentVersion"
 _TOPS = {MACHINE: winreg.HKEY_LOCAL_MACHINE, USERS: winreg.HKEY_USERS}
 _ACCESS = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
 _OPEN_LINK = 8
 """REG_OPTION_OPEN_LINK: the link itself."""
 _LINK_VALUE = "SymbolicLinkValue"
-_CLASSES = "_Classes"
 _LONGEST_NAME = 16_384
 """Characters of a value's name, with its end (documented limit: 16,383)."""
 _FIRST_DATA = 4096
@@ -60,31 +64,61 @@ _query_key.restype = wintypes.LONG
 
 
 class LiveRegistry:
-    """The registry of this machine."""
+    """The registry of this machine, for one look: who is signed in is asked once."""
 
     def __init__(self, tally: Tally | None = None) -> None:
         self.tally = Tally() if tally is None else tally
+        self._loaded: dict[str, str] | None = None
+        self._signed_out: MountedRegistry | None = None
+        self._parted: set[str] = set()
 
     def open(self, path: str) -> RegistryKey | None:
         """Return the key at a full path, links followed."""
         top, *names = [name for name in path.split("\\") if name] or [""]
         if top.upper() not in _TOPS:
             return None
-        key: RegistryKey | None = _LiveKey(self, _TOPS[top.upper()], top.upper())
+        key: RegistryKey | None = _Users(self) if top.upper() == USERS else _LiveKey(self, _TOPS[MACHINE], MACHINE)
         for name in names:
             key = None if key is None else key.subkey(name)
         return key
 
     def users(self) -> tuple[str, ...]:
-        """Return the accounts whose hive is loaded."""
-        users = self.open(USERS)
-        names = () if users is None else (key.name for key in users.subkeys())
-        return tuple(name for name in names if not name.upper().endswith(_CLASSES.upper()))
+        """Return the accounts that have a hive, signed in or not."""
+        loaded = self.loaded()
+        here = (name for folded, name in loaded.items() if is_account(name) and folded != _SYSTEM)
+        return (*here, *(name for name in self.signed_out().profiles() if name.upper() not in loaded))
+
+    def loaded(self) -> dict[str, str]:
+        """Return the names below `USERS` when the look began, by themselves in upper case."""
+        if self._loaded is None:
+            self._loaded = {name.upper(): name for name in _Users(self).loaded_names()}
+        return self._loaded
+
+    def signed_out(self) -> MountedRegistry:
+        """Return the source of what is not loaded."""
+        if self._signed_out is None:
+            root = text_at(self.open(_WINDOWS), "SystemRoot")[:2] or "C:"
+            self._signed_out = MountedRegistry(f"{root}\\".encode(), self.tally, running=self, file=UnloadedFile)
+        return self._signed_out
 
     def deny(self, path: str, error: OSError) -> None:
-        """Tell that a key could not be read; one that has gone meanwhile is none of the failures."""
+        """Tell that a key could not be read; one that has gone meanwhile is none of the failures.
+
+        The keys of a user go when he signs out, and are there all the same.
+        """
         if error.winerror not in _GONE:
             self.tally.deny(name_bytes(path), _reason(error.winerror or 0))
+        elif error.winerror == _DELETED and path.startswith(f"{USERS}\\"):
+            users = _Users(self)
+            name = path.split("\\")[1]
+            if name.upper() not in (there.upper() for there in users.loaded_names()):
+                self.part(name)
+
+    def part(self, name: str) -> None:
+        """Tell that a hive was unloaded since the look began."""
+        if name.upper() not in self._parted:
+            self._parted.add(name.upper())
+            self.tally.deny(name_bytes(f"{USERS}\\{name}"), "was unloaded while it was looked at")
 
 
 class _LiveKey:
@@ -107,15 +141,7 @@ class _LiveKey:
         return (written - _UNIX_EPOCH) * 100 if written else None
 
     def subkeys(self) -> Iterator[RegistryKey]:
-        index = 0
-        while True:
-            try:
-                name = winreg.EnumKey(self._handle, index)
-            except OSError as error:
-                if error.winerror != _NO_MORE:
-                    self._source.deny(self.path, error)
-                return
-            index += 1
+        for name in self._names():
             path = f"{self.path}\\{name}"
             if "\0" in name:
                 self._source.tally.deny(
@@ -150,8 +176,8 @@ class _LiveKey:
                 data = ctypes.create_string_buffer(size.value)
                 continue
             if status != _SUCCESS:
-                if status not in (_NO_MORE, *_GONE):
-                    self._source.tally.deny(name_bytes(self.path), _reason(status))
+                if status != _NO_MORE:
+                    self._source.deny(self.path, ctypes.WinError(status))
                 return
             index += 1
             yield RegistryValue(ctypes.wstring_at(name, length.value), kind.value, data.raw[: size.value])
@@ -169,9 +195,22 @@ class _LiveKey:
             size = max(length.value, size * 2)  # it may have grown once more
         if status == _SUCCESS:
             return RegistryValue(name, kind.value, data.raw[: length.value])
-        if status not in _GONE:
+        if status == _DELETED:
+            self._source.deny(self.path, ctypes.WinError(status))
+        elif status != _NOT_FOUND:
             self._source.tally.fail(Failure(name_bytes(f"{self.path}\\{name}"), _reason(status)))
         return None
+
+    def _names(self) -> Iterator[str]:
+        index = 0
+        while True:
+            try:
+                yield winreg.EnumKey(self._handle, index)
+            except OSError as error:
+                if error.winerror != _NO_MORE:
+                    self._source.deny(self.path, error)
+                return
+            index += 1
 
     def _opened(self, name: str, options: int) -> winreg.HKEYType | None:
         try:
@@ -180,6 +219,32 @@ class _LiveKey:
             if error.winerror != _INVALID_NAME:
                 self._source.deny(f"{self.path}\\{name}", error)
             return None
+
+
+class _Users(_LiveKey):
+    """HKEY_USERS with every hive that there is, loaded or not."""
+
+    def __init__(self, source: LiveRegistry) -> None:
+        super().__init__(source, _TOPS[USERS], USERS)
+
+    def loaded_names(self) -> Iterator[str]:
+        """Yield the names of the hives that are loaded now."""
+        return self._names()
+
+    def subkeys(self) -> Iterator[RegistryKey]:
+        yield from super().subkeys()
+        loaded = self._source.loaded()
+        for name in self._source.signed_out().root_names(USERS):
+            if name.upper() not in loaded and (key := self.subkey(name)) is not None:
+                yield key
+
+    def subkey(self, name: str) -> RegistryKey | None:
+        if name.upper() not in self._source.loaded():
+            return self._source.signed_out().root_key(USERS, name)
+        key = super().subkey(name)
+        if key is None:
+            self._source.part(name)
+        return key
 
 
 def _basic(handle: winreg.HKEYType | int) -> tuple[int, str]:
