@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 if sys.platform == "win32":
+    from whatchanged.watchers.windows.folders import FolderWatcher, can_watch_trees
     from whatchanged.watchers.windows.port import Port
     from whatchanged.watchers.windows.registry import RegistryWatcher
 
-    __all__ = ["Port", "RegistryWatcher"]
+    __all__ = ["FolderWatcher", "Port", "RegistryWatcher", "can_watch_trees"]

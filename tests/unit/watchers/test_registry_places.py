@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from whatchanged.rules.items import RegistryRule
 from whatchanged.rules.registry_scope import HIVES, RegistryScope, State, folded
-from whatchanged.watchers.windows.placement import Place, places
+from whatchanged.watchers.windows.registry_places import places
+from whatchanged.watchers.windows.watches import Place
 
 SOFTWARE = r"HKEY_LOCAL_MACHINE\SOFTWARE"
 
@@ -35,7 +36,7 @@ def scope(*keys: str, recurse: bool = False) -> RegistryScope:
     return RegistryScope([RegistryRule(name=key, key_name=key, recurse=recurse) for key in keys])
 
 
-def taken(found: dict[str, Place]) -> dict[str, bool]:
+def taken(found: dict[str, Place[str]]) -> dict[str, bool]:
     """Path of each taken place, and whether its subtree is watched."""
     return {path.removeprefix(SOFTWARE + "\\"): place.tree for path, place in found.items() if place.taken}
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import msgspec
-
 from whatchanged.rules.registry_scope import HIVES, RegistryScope, State, folded
+from whatchanged.watchers.windows.watches import Place
 
-__all__ = ["Keys", "Place", "places"]
+__all__ = ["Keys", "places"]
 
 _MOST_FITTING = 256
 """Subkeys that are gone through for a wildcard; of a key with more the whole subtree is watched."""
@@ -29,21 +28,9 @@ class Keys(Protocol):
         """Return the names of at most `most` subkeys; none of a key that is not there."""
 
 
-class Place(msgspec.Struct):
-    """A key to be watched."""
-
-    path: str
-    tree: bool = False
-    """With all below."""
-    taken: bool = False
-    """Rules take values here."""
-    way: bool = False
-    """What comes or goes here moves other places."""
-
-
-def places(scope: RegistryScope, keys: Keys) -> dict[str, Place]:
+def places(scope: RegistryScope, keys: Keys) -> dict[str, Place[str]]:
     """Return the places by path, those nearer to the hives first."""
-    found: dict[str, Place] = {}
+    found: dict[str, Place[str]] = {}
     start = scope.start()
     stack = [(hive, scope.step(start, hive)) for hive in HIVES]
     while stack:
@@ -54,7 +41,7 @@ def places(scope: RegistryScope, keys: Keys) -> dict[str, Place]:
 
 
 def _below(
-    scope: RegistryScope, keys: Keys, found: dict[str, Place], path: str, state: State
+    scope: RegistryScope, keys: Keys, found: dict[str, Place[str]], path: str, state: State
 ) -> list[tuple[str, State]]:
     """Place watches on a key; return the keys below it to go on with."""
     spread = scope.spread(state)
