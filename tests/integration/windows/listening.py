@@ -19,6 +19,8 @@ from whatchanged.watchers.windows import Port
 
 _SECONDS = 30.0
 _QUIET = 0.3
+_LISTED = 0.5
+"""Some watchers list anew when they are asked to read."""
 _HANDLES = 64
 """SystemExtendedHandleInformation."""
 _HEAD = struct.Struct("<QQ")
@@ -57,7 +59,7 @@ class Listening(Generic[Watching]):
         found: list[Hint] = []
         while not enough(found):
             assert time.monotonic() < end, found
-            self.port.wait(1)
+            self.port.wait(_LISTED)
             found += self.watcher.read()
         return found
 
