@@ -81,7 +81,7 @@ def test_a_hundred_subtrees_are_told_apart(place: str, watcher: Listening[Regist
     for key in keys:
         made(rf"{key}\deep\er")
     coverage = watcher.watcher.subscribe(rules(*keys))
-    assert {area.path for area in coverage.areas if area.method == "registry"} == {hinted(key) for key in keys}
+    assert {area.path for area in coverage.areas if area.method == "notifications"} == {hinted(key) for key in keys}
     assert not coverage.polled
     for round_ in range(2):
         for key in keys:

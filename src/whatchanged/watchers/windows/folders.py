@@ -52,7 +52,6 @@ _TREE_BUFFER, _FOLDER_BUFFER = 64 * 1024, 16 * 1024
 """Bytes; over a network no more than 64 KiB are allowed."""
 _MOST = 8192
 _WAITING = 16 * 1024 * 1024
-"""Bytes of notifications that wait to be read: beyond, all are given up for a look at everything."""
 _SHARE = win32con.FILE_SHARE_READ | win32con.FILE_SHARE_WRITE | win32con.FILE_SHARE_DELETE
 _FLAGS = win32con.FILE_FLAG_BACKUP_SEMANTICS | win32con.FILE_FLAG_OVERLAPPED
 _GONE = (
@@ -75,10 +74,13 @@ class FolderWatcher:
 
     name = "notifications"
 
-    def __init__(self, port: Port, *, trees: bool, most: int = _MOST, buffer: int | None = None) -> None:
+    def __init__(
+        self, port: Port, *, trees: bool, most: int = _MOST, buffer: int | None = None, waiting: int = _WAITING
+    ) -> None:
         """`trees`: what `can_watch_trees` said. `most`: folders to hold open at most; those beyond are polled.
 
-        `buffer`: bytes of notifications that the system keeps for a folder.
+        `buffer`: bytes of notifications that the system keeps for a folder. `waiting`: bytes that may wait for `read`;
+        beyond, all are given up for a look at everything.
         """
         self._port = port
         self._trees = trees
@@ -88,7 +90,7 @@ class FolderWatcher:
         self._roots: tuple[bytes, ...] = ()
         self._told: list[tuple[bytes, bytes | None]] = []
         """Folder and notifications, None if they were lost."""
-        self._waiting = 0
+        self._waiting, self._may_wait = 0, waiting
         self._watches = Watches[bytes, _Watch](most, self._begin)
         self._own = port.enlist(lambda _: None)
 
@@ -155,7 +157,7 @@ class FolderWatcher:
     def _completed(self, folder: bytes, data: bytes | None) -> None:
         self._told.append((folder, data))
         self._waiting += len(data or b"")
-        if self._waiting > _WAITING:
+        if self._waiting > self._may_wait:
             self._told, self._waiting = [(folder, None)], 0
 
     # Notifications
@@ -323,8 +325,16 @@ def _refusal(number: int) -> Gone | WatchError:
 def can_watch_trees(folder: str | None = None) -> bool:
     """Whether a watch here tells of folders below that were there before: tried in a new folder in `folder`.
 
-    `folder` is a full path; by default the one for temporary files. Raises WatchError when nothing is told at all.
+    `folder` is a full path; by default the one for temporary files. Raises WatchError when that cannot be tried, or
+    nothing is told at all.
     """
+    try:
+        return _tells_of_below(folder)
+    except (Gone, OSError) as error:
+        raise WatchError(f"watching folders cannot be tried: {error}") from error
+
+
+def _tells_of_below(folder: str | None) -> bool:
     names: list[bytes] = []
 
     def told(_: bytes, data: bytes | None) -> None:

@@ -91,7 +91,7 @@ class Port:
         if not handle:
             raise _failure("no completion port")
         self._handle = handle
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may end it while this thread posts
         self._open = True
         self._ended = False
         self._failure: WatchError | None = None

@@ -48,7 +48,7 @@ _MOST = 1024
 class RegistryWatcher:
     """Watches the keys of rules. To be used by one thread, the one that waits at the port."""
 
-    name = "registry"
+    name = "notifications"
 
     def __init__(self, port: Port, *, most: int = _MOST) -> None:
         """`most`: keys to be watched at most, each with two handles; those beyond are polled."""
@@ -112,15 +112,14 @@ class _Watch:
         """Raises Gone, and WatchError for a key that cannot be watched."""
         self.place = place
         self.since_ns = now_ns()
-        self._port = port
         self._alive = True
         with contextlib.ExitStack() as stack:
-            self._key = stack.enter_context(_opened(place.path, winreg.KEY_NOTIFY | winreg.KEY_QUERY_VALUE))
+            self._key = stack.enter_context(_opened(place.path, winreg.KEY_READ))
             self._event = win32event.CreateEvent(None, False, False, None)
             stack.callback(win32api.CloseHandle, self._event)
-            self.number = port.enlist(lambda _: told(place.path))
-            stack.callback(port.dismiss, self.number)
-            stack.callback(port.wait_for(int(self._event), self.number).close)
+            number = port.enlist(lambda _: told(place.path))
+            stack.callback(port.dismiss, number)
+            stack.callback(port.wait_for(int(self._event), number).close)
             self._arm()
             self._stack = stack.pop_all()
 

@@ -133,6 +133,7 @@ class ServiceWatcher:
         self._services: dict[str, _Watch] = {}
         self._manager: _Watch | None = None
         self._refused: dict[str, str] = {}
+        self._full = False
         self._listed_by = ""
         """Why the manager is asked for its services every few seconds."""
         self._list_at = 0.0
@@ -184,7 +185,7 @@ class ServiceWatcher:
         now = now_ns()
         areas = [Area(b"/", self.name, self._since_ns)]
         areas += [Area(name_bytes(name), "poll", now, why) for name, why in self._refused.items()]
-        limits = [f"{self._most} services are watched, no more"] if len(self._services) >= self._most else []
+        limits = [f"{self._most} services are watched, no more"] if self._full else []
         if self._listed_by:
             limits.append(
                 f"services that come and go are looked for every {self._list_seconds:g} seconds, for the service "
@@ -255,6 +256,7 @@ class ServiceWatcher:
         for name in self._services.keys() - self._known.keys():
             self._services.pop(name).close()
         self._refused.clear()
+        self._full = False
         for name in self._known.keys() - self._services.keys():
             self._open(name)
         return sorted({name for name, _ in before.items() ^ self._known.items()})
@@ -262,6 +264,7 @@ class ServiceWatcher:
     def _open(self, name: str) -> None:
         """Watch a service, if it can be."""
         if len(self._services) >= self._most:
+            self._full = True
             self._refused[name] = f"{self._most} services are watched already"
             return
         try:

@@ -62,11 +62,12 @@ class Watches(Generic[PathT, WatchT]):
         """Where there is none, and why."""
         self.settled = True
         """Whether the places stood still the last time."""
+        self._full = False
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """The bound, if it was met."""
-        return (f"{self._most} watches are held, no more",) if len(self.held) >= self._most else ()
+        """The bound, if there were more places."""
+        return (f"{self._most} watches are held, no more",) if self._full else ()
 
     def follow(self, find: Callable[[], Mapping[PathT, Place[PathT]]]) -> list[PathT]:
         """Hold the watches that `find` asks for; return the taken paths whose watch is new, or ended, in order.
@@ -97,12 +98,14 @@ class Watches(Generic[PathT, WatchT]):
                     moved.add(path)
                 self.drop(path)
         self.refused.clear()
+        self._full = False
         begun = [place for path, place in wanted.items() if path not in self.held and self._begun(place)]
         moved |= {place.path for place in begun if place.taken}
         return bool(begun)
 
     def _begun(self, place: Place[PathT]) -> bool:
         if len(self.held) >= self._most:
+            self._full = True
             self.refused[place.path] = f"{self._most} watches are held already"
             return False
         try:
