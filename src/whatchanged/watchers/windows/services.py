@@ -142,7 +142,7 @@ class ServiceWatcher:
         self._since_ns = now_ns()
 
     def subscribe(self) -> Coverage:
-        """Watch from now on. Raises WatchError when there is no service control manager."""
+        """Watch from now on, in this thread. Raises WatchError when there is no service control manager."""
         self._since_ns = now_ns()
         self._listen_to_manager()
         self._list()
@@ -223,14 +223,13 @@ class ServiceWatcher:
             self._open(watch.name)  # which says why, if that cannot be either
         before, now = self._known.get(watch.name), (said.state, said.process_id)
         self._known[watch.name] = now
-        return (
-            [] if before == now else [self._hint(watch.name)]
-        )  # the first notification of a handle tells the state that there is
+        # The first notification of a handle tells the state that there is.
+        return [] if before == now else [self._hint(watch.name)]
 
     # What is watched
 
     def _listen_to_manager(self) -> None:
-        """Ask the manager, by a new handle, for what comes and goes. Raises WatchError when there is no manager."""
+        """Ask the manager, by a new handle, for what comes and goes."""
         if self._manager is not None:
             self._manager.close()
         self._manager, self._listed_by = None, ""
