@@ -1,6 +1,6 @@
 """`python -m benchmarks [name …]`: measure, print ratios. Without a name: everything.
 
-Names: scan, ingestion, latency, idle, upgrade, unpack, compile, query.
+Names: scan, ingestion, latency, idle, upgrade, unpack, compile, query, registry.
 
 make bench ARGS="scan --tree /usr --rounds 1"
 make bench ARGS="ingestion --machines 1000 --rows 200"
@@ -15,10 +15,10 @@ assert sys.platform != "win32"
 
 import argparse
 
-from benchmarks import cost, ingestion, questions, scan, watching
+from benchmarks import cost, ingestion, questions, registry, scan, watching
 from benchmarks.table import Measure, show
 
-_NAMES = ("scan", "ingestion", "latency", "idle", "upgrade", "unpack", "compile", "query")
+_NAMES = ("scan", "ingestion", "latency", "idle", "upgrade", "unpack", "compile", "query", "registry")
 
 
 def main() -> None:
@@ -67,6 +67,10 @@ def main() -> None:
         measures += questions.compilation(options.pairs)
     if "query" in names:
         measures += questions.answers(options.table_rows, options.pairs)
+    if "registry" in names:
+        found, said = registry.latency(options.changes)
+        measures += found
+        notes += said
     show(measures, notes)
 
 

@@ -83,6 +83,14 @@ class RegistryScope:
         numbers = sorted({number for number, place in state if place == len(self._paths[number][1])})
         return tuple(dict.fromkeys(self._paths[number][0] for number in numbers))
 
+    def spread(self, state: State) -> State:
+        """Return the part of the state that keys at any depth below may fulfil: recursion and `**`."""
+        return frozenset((number, place) for number, place in state if self._is_spread(*self._paths[number], place))
+
+    @staticmethod
+    def _is_spread(rule: RegistryRule, path: tuple[str, ...], place: int) -> bool:
+        return rule.recurse if place == len(path) else path[place] == "**"
+
     def _moves(
         self, compiled: tuple[RegistryRule, tuple[str, ...]], place: int, name: str, literal: frozenset[str]
     ) -> Iterator[int]:

@@ -56,7 +56,7 @@ class Area(msgspec.Struct, frozen=True):
 
     path: bytes
     method: str
-    """`fanotify`, `inotify`, or `poll` where nothing watches."""
+    """`fanotify`, `inotify`, `notifications` (Windows), or `poll` where nothing watches."""
     since_ns: int
     reason: str = ""
     """Why it is only polled, or watched by the lesser means."""
