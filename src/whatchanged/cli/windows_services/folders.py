@@ -1,0 +1,205 @@
+"""The folders of an installation on Windows: made with their lists, or refused when they may be somebody else's.
+
+Every user may make `%ProgramData%\\whatchanged` before we do, keep it, and plant files, links to files and junctions
+in it. So a folder that is there must belong to somebody who may change the machine anyway, it is closed first, and what
+is in it is looked at before it gets the lists of ours (which would reach the far end of a hard link, too).
+"""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "win32"  # mypy's platform branch
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import ntsecuritycon
+import pywintypes
+import win32api
+import win32file
+import win32security
+
+from whatchanged.cli.program import places
+from whatchanged.cli.windows_services.access import REPLACE, WRITE, Entry, strangers
+from whatchanged.errors import OperationError, SettingsError
+from whatchanged.ipc import own_account
+
+if TYPE_CHECKING:
+    from _win32typing import PySECURITY_DESCRIPTOR
+
+__all__ = ["foreign_hands", "list_text", "make_folders", "require_safe_program"]
+
+_ALREADY_EXISTS = 183
+_LIST = win32security.OWNER_SECURITY_INFORMATION | win32security.DACL_SECURITY_INFORMATION
+_PROTECTED = _LIST | win32security.PROTECTED_DACL_SECURITY_INFORMATION
+
+
+def make_folders(lists: Mapping[str, str], accounts: Iterable[str]) -> None:
+    """Make folders with their owners and lists (SDDL), the outer one first; close those that are there.
+
+    What is in those may belong to `accounts` (SIDs). Raises SettingsError, OperationError.
+    """
+    _enable_privilege("SeRestorePrivilege")  # to give a folder to another account
+    outer = next(iter(lists))
+    parent = os.path.dirname(outer)
+    try:
+        os.makedirs(parent, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot make {parent}: {error.strerror}", hint="choose another folder with --data"
+        ) from error
+    if found := _replaceable(parent):
+        raise SettingsError(
+            f"{found[0]} may be replaced by {', '.join(found[1])}", hint=r"use a folder in %ProgramData%"
+        )
+    known = {str(own_account()), *accounts}
+    try:
+        for path, text in lists.items():
+            if not _make(path, text):
+                _close(path, text, known)
+        for path, text in lists.items():
+            descriptor = _descriptor(text)
+            owner, access = descriptor.GetSecurityDescriptorOwner(), descriptor.GetSecurityDescriptorDacl()
+            # This reaches what is in it, too.
+            win32security.SetNamedSecurityInfo(
+                path, win32security.SE_FILE_OBJECT, _PROTECTED, owner, None, access, None
+            )
+    except pywintypes.error as error:
+        raise OperationError(f"cannot make {outer}: {error.strerror}") from error
+
+
+def _make(path: str, text: str) -> bool:
+    """Make a folder that has its list from its first moment; return False if there is one."""
+    attributes = win32security.SECURITY_ATTRIBUTES()
+    attributes.SECURITY_DESCRIPTOR = _descriptor(text)
+    try:
+        win32file.CreateDirectory(path, attributes)
+    except pywintypes.error as error:
+        if error.winerror == _ALREADY_EXISTS:
+            return False
+        raise
+    return True
+
+
+def _close(path: str, text: str, known: set[str]) -> None:
+    """Give a folder that was there its list, and look at what is in it."""
+    _require_ours(path, os.lstat(path), known)
+    # Of this folder alone: what is in it has not been looked at.
+    win32security.SetFileSecurity(path, _PROTECTED, _descriptor(text))
+    for entry, status in _below(path):
+        _require_ours(entry, status, known)
+
+
+def _require_ours(path: str, status: os.stat_result, known: set[str]) -> None:
+    owner = _owner(path)
+    why = ""
+    if status.st_file_attributes & stat.FILE_ATTRIBUTE_REPARSE_POINT:
+        why = "leads somewhere else"
+    elif stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        why = "has another name elsewhere"
+    elif strangers(owner, (), 0, known):
+        why = f"belongs to {account_name(owner)}"
+    if why:
+        raise SettingsError(
+            f"{path} {why}: it was not made by an installation", hint="look at it, move it away, and install again"
+        )
+
+
+def _below(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield all below a folder; each is yielded before what is in it, so whoever takes them may refuse a junction."""
+    with os.scandir(folder) as found:
+        for entry in found:
+            status = os.lstat(entry.path)  # of entry.stat() Windows leaves out the number of names
+            yield entry.path, status
+            if stat.S_ISDIR(status.st_mode):
+                yield from _below(entry.path)
+
+
+def require_safe_program() -> None:
+    """Raise SettingsError if others could change this program, which is about to run as LocalSystem."""
+    if sys.prefix != sys.base_prefix:
+        raise SettingsError(
+            "the Python of a virtual environment only starts another one, which is no service",
+            hint="install into a Python of its own, in %ProgramFiles%",
+        )
+    for place in {os.path.abspath(place) for place in places()} | {os.path.realpath(place) for place in places()}:
+        if found := foreign_hands(place):
+            raise SettingsError(
+                f"{found[0]} may be changed by {', '.join(found[1])}: a service must not run it",
+                hint="install the program into %ProgramFiles%",
+            )
+
+
+def foreign_hands(place: str) -> tuple[str, list[str]] | None:
+    """Return the first of `place` and the folders above it that strangers may change, and their names; None if safe."""
+    names = _strangers_at(place, WRITE)
+    return (place, names) if names else _replaceable(os.path.dirname(place))
+
+
+def _replaceable(folder: str) -> tuple[str, list[str]] | None:
+    while True:
+        if names := _strangers_at(folder, REPLACE):
+            return folder, names
+        above = os.path.dirname(folder)
+        if above == folder:
+            return None
+        folder = above
+
+
+def _strangers_at(path: str, rights: int) -> list[str]:
+    try:
+        descriptor = win32security.GetNamedSecurityInfo(path, win32security.SE_FILE_OBJECT, _LIST)
+    except pywintypes.error as error:
+        raise OperationError(f"cannot see who may change {path}: {error.strerror}") from error
+    owner = win32security.ConvertSidToStringSid(descriptor.GetSecurityDescriptorOwner())
+    found = strangers(owner, _entries(descriptor), rights, (str(own_account()),))
+    return [account_name(sid) for sid in found]
+
+
+def _entries(descriptor: PySECURITY_DESCRIPTOR) -> list[Entry] | None:
+    access = descriptor.GetSecurityDescriptorDacl()
+    if access is None:
+        return None
+    found = []
+    for number in range(access.GetAceCount()):
+        (kind, flags), rights, *_, sid = access.GetAce(number)
+        found.append(Entry(kind, flags, rights & 0xFFFF_FFFF, win32security.ConvertSidToStringSid(sid)))
+    return found
+
+
+def _owner(path: str) -> str:
+    descriptor = win32security.GetFileSecurity(path, win32security.OWNER_SECURITY_INFORMATION)
+    return win32security.ConvertSidToStringSid(descriptor.GetSecurityDescriptorOwner())
+
+
+def list_text(path: str) -> str:
+    """Return owner and list of a folder as text (SDDL)."""
+    descriptor = win32security.GetNamedSecurityInfo(path, win32security.SE_FILE_OBJECT, _LIST)
+    return win32security.ConvertSecurityDescriptorToStringSecurityDescriptor(
+        descriptor, win32security.SDDL_REVISION_1, _LIST
+    )
+
+
+def account_name(sid: str) -> str:
+    """Return the name of an account, the SID itself if it has none."""
+    try:
+        name, domain, _ = win32security.LookupAccountSid(None, win32security.ConvertStringSidToSid(sid))
+    except pywintypes.error:
+        return sid  # of a deleted account, or of a domain that is out of reach
+    return rf"{domain}\{name}" if domain else name
+
+
+def _descriptor(text: str) -> PySECURITY_DESCRIPTOR:
+    return win32security.ConvertStringSecurityDescriptorToSecurityDescriptor(text, win32security.SDDL_REVISION_1)
+
+
+def _enable_privilege(name: str) -> None:
+    token = win32security.OpenProcessToken(
+        win32api.GetCurrentProcess(), ntsecuritycon.TOKEN_ADJUST_PRIVILEGES | ntsecuritycon.TOKEN_QUERY
+    )
+    privilege = win32security.LookupPrivilegeValue("", name)
+    wanted: Any = [(privilege, win32security.SE_PRIVILEGE_ENABLED)]  # its type stub knows no way to make one
+    win32security.AdjustTokenPrivileges(token, False, wanted)
