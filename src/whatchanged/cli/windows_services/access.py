@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from whatchanged.settings import DataFolder
 
-__all__ = ["ADMINISTRATORS", "REPLACE", "TRUSTED", "WRITE", "Entry", "folder_lists", "outer_list", "strangers"]
+__all__ = [
+    "ADMINISTRATORS",
+    "ANY",
+    "REPLACE",
+    "TRUSTED",
+    "WRITE",
+    "Entry",
+    "folder_lists",
+    "inherited",
+    "outer_list",
+    "strangers",
+]
 
 ADMINISTRATORS = "S-1-5-32-544"
 TRUSTED = frozenset(
@@ -31,6 +43,7 @@ REPLACE = _DELETE_CHILD | _DELETE | _WRITE_DAC | _WRITE_OWNER | _GENERIC_ALL
 """Rights to a folder that let its holder put another one in the place of what is in it."""
 WRITE = REPLACE | 0x2 | 0x4 | _GENERIC_WRITE
 """And to write, or to add files and folders."""
+ANY = 0xFFFF_FFFF
 
 _PASS = 0x10_00A0
 """FILE_TRAVERSE, FILE_READ_ATTRIBUTES, SYNCHRONIZE."""
@@ -49,6 +62,7 @@ class Entry:
     sid: str
 
 
+_ENTRY = re.compile(r"\(A;([A-Z]*);([^;]*);;;([^)]*)\)")
 _FULL = f"(A;OICI;FA;;;SY)(A;OICI;FA;;;{ADMINISTRATORS})"
 
 
@@ -70,6 +84,21 @@ def folder_lists(data: DataFolder, tracker: str, forwarder: str) -> dict[str, st
         data.forwarder: f"O:{forwarder}D:P{_FULL}{own}",
         data.pipe_folder: f"O:{forwarder}D:P{_FULL}{own}",
     }
+
+
+def inherited(text: str, *, folder: bool) -> str:
+    """Return the list (SDDL) of a file or a folder inside one whose list is `text`, one of this module's.
+
+    The rules are Windows' own ([MS-DTYP] 2.5.3.4). What is set so holds nothing else: no entry of an earlier time.
+    """
+    entries = ""
+    for flags, rights, sid in _ENTRY.findall(text):
+        kept = {flags[at : at + 2] for at in range(0, len(flags), 2)}
+        if folder and "CI" in kept:
+            entries += f"(A;OICIID;{rights};;;{sid})"
+        elif not folder and "OI" in kept:
+            entries += f"(A;ID;{rights};;;{sid})"
+    return f"D:AI{entries}"
 
 
 def strangers(owner: str, entries: Iterable[Entry] | None, rights: int, trusted: Iterable[str]) -> Sequence[str]:

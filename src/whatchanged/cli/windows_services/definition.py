@@ -140,5 +140,5 @@ def image_path(command: Sequence[str], data: str) -> str:
 
 def data_of(path: str) -> str | None:
     """Return the data folder that a service works on, of its ImagePath; None if it names none."""
-    found = re.search(r' --data (?:"([^"]+)"|(\S+))', path)
+    found = re.search(r' --data (?:"([^"]+)"|([^ \t]+))', path)
     return found and (found[1] or found[2])

@@ -13,7 +13,7 @@ assert sys.platform == "win32"  # mypy's platform branch
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import ntsecuritycon
@@ -23,18 +23,17 @@ import win32file
 import win32security
 
 from whatchanged.cli.program import places
-from whatchanged.cli.windows_services.access import REPLACE, WRITE, Entry, strangers
+from whatchanged.cli.windows_services.access import REPLACE, WRITE, Entry, inherited, strangers
 from whatchanged.errors import OperationError, SettingsError
 from whatchanged.ipc import own_account
 
 if TYPE_CHECKING:
     from _win32typing import PySECURITY_DESCRIPTOR
 
-__all__ = ["foreign_hands", "list_text", "make_folders", "require_safe_program"]
+__all__ = ["list_text", "make_folders", "require_safe_program", "strangers_at"]
 
 _ALREADY_EXISTS = 183
 _LIST = win32security.OWNER_SECURITY_INFORMATION | win32security.DACL_SECURITY_INFORMATION
-_PROTECTED = _LIST | win32security.PROTECTED_DACL_SECURITY_INFORMATION
 
 
 def make_folders(lists: Mapping[str, str], accounts: Iterable[str]) -> None:
@@ -57,16 +56,11 @@ def make_folders(lists: Mapping[str, str], accounts: Iterable[str]) -> None:
         )
     known = {str(own_account()), *accounts}
     try:
-        for path, text in lists.items():
-            if not _make(path, text):
-                _close(path, text, known)
-        for path, text in lists.items():
-            descriptor = _descriptor(text)
-            owner, access = descriptor.GetSecurityDescriptorOwner(), descriptor.GetSecurityDescriptorDacl()
-            # This reaches what is in it, too.
-            win32security.SetNamedSecurityInfo(
-                path, win32security.SE_FILE_OBJECT, _PROTECTED, owner, None, access, None
-            )
+        there = [path for path, text in lists.items() if not _make(path, text)]
+        for path in there:
+            _close(path, lists[path], known)
+        for path in there:
+            _pass_on(path, lists[path], lists)
     except pywintypes.error as error:
         raise OperationError(f"cannot make {outer}: {error.strerror}") from error
 
@@ -88,20 +82,33 @@ def _close(path: str, text: str, known: set[str]) -> None:
     """Give a folder that was there its list, and look at what is in it."""
     _require_ours(path, os.lstat(path), known)
     # Of this folder alone: what is in it has not been looked at.
-    win32security.SetFileSecurity(path, _PROTECTED, _descriptor(text))
+    win32security.SetFileSecurity(path, _LIST, _descriptor(text))
     for entry, status in _below(path):
         _require_ours(entry, status, known)
 
 
+def _pass_on(folder: str, text: str, but: Container[str]) -> None:
+    """Give what is in a folder the list that it would have got there, and no other.
+
+    Not by SetNamedSecurityInfo, which leaves in place what was set on a file itself.
+    """
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if path not in but:
+            inside = inherited(text, folder=os.path.isdir(path))
+            win32security.SetFileSecurity(path, win32security.DACL_SECURITY_INFORMATION, _descriptor(inside))
+            if os.path.isdir(path):
+                _pass_on(path, inside, but)
+
+
 def _require_ours(path: str, status: os.stat_result, known: set[str]) -> None:
-    owner = _owner(path)
     why = ""
     if status.st_file_attributes & stat.FILE_ATTRIBUTE_REPARSE_POINT:
         why = "leads somewhere else"
     elif stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
         why = "has another name elsewhere"
-    elif strangers(owner, (), 0, known):
-        why = f"belongs to {account_name(owner)}"
+    elif strangers(owner := _owner(path), (), 0, known):
+        why = f"belongs to {_account_name(owner)}"
     if why:
         raise SettingsError(
             f"{path} {why}: it was not made by an installation", hint="look at it, move it away, and install again"
@@ -126,22 +133,21 @@ def require_safe_program() -> None:
             hint="install into a Python of its own, in %ProgramFiles%",
         )
     for place in {os.path.abspath(place) for place in places()} | {os.path.realpath(place) for place in places()}:
-        if found := foreign_hands(place):
+        if found := _foreign_hands(place):
             raise SettingsError(
                 f"{found[0]} may be changed by {', '.join(found[1])}: a service must not run it",
                 hint="install the program into %ProgramFiles%",
             )
 
 
-def foreign_hands(place: str) -> tuple[str, list[str]] | None:
-    """Return the first of `place` and the folders above it that strangers may change, and their names; None if safe."""
-    names = _strangers_at(place, WRITE)
+def _foreign_hands(place: str) -> tuple[str, list[str]] | None:
+    names = strangers_at(place, WRITE)
     return (place, names) if names else _replaceable(os.path.dirname(place))
 
 
 def _replaceable(folder: str) -> tuple[str, list[str]] | None:
     while True:
-        if names := _strangers_at(folder, REPLACE):
+        if names := strangers_at(folder, REPLACE):
             return folder, names
         above = os.path.dirname(folder)
         if above == folder:
@@ -149,14 +155,18 @@ def _replaceable(folder: str) -> tuple[str, list[str]] | None:
         folder = above
 
 
-def _strangers_at(path: str, rights: int) -> list[str]:
+def strangers_at(path: str, rights: int, known: Iterable[str] = ()) -> list[str]:
+    """Return the names of all but administrators, us and `known` (SIDs) who have any of `rights` to something.
+
+    Raises OperationError.
+    """
     try:
         descriptor = win32security.GetNamedSecurityInfo(path, win32security.SE_FILE_OBJECT, _LIST)
     except pywintypes.error as error:
         raise OperationError(f"cannot see who may change {path}: {error.strerror}") from error
     owner = win32security.ConvertSidToStringSid(descriptor.GetSecurityDescriptorOwner())
-    found = strangers(owner, _entries(descriptor), rights, (str(own_account()),))
-    return [account_name(sid) for sid in found]
+    found = strangers(owner, _entries(descriptor), rights, (str(own_account()), *known))
+    return [_account_name(sid) for sid in found]
 
 
 def _entries(descriptor: PySECURITY_DESCRIPTOR) -> list[Entry] | None:
@@ -183,8 +193,7 @@ def list_text(path: str) -> str:
     )
 
 
-def account_name(sid: str) -> str:
-    """Return the name of an account, the SID itself if it has none."""
+def _account_name(sid: str) -> str:
     try:
         name, domain, _ = win32security.LookupAccountSid(None, win32security.ConvertStringSidToSid(sid))
     except pywintypes.error:

@@ -24,13 +24,13 @@ from whatchanged.errors import OperationError
 if TYPE_CHECKING:
     from _win32typing import PySC_HANDLE
 
-__all__ = ["Manager", "State"]
+__all__ = ["STATES", "Manager"]
 
 _NO_SUCH_SERVICE, _NOT_ACTIVE, _INVALID_LEVEL = 1060, 1062, 124
 _WAIT_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
 
-State = {
+STATES = {
     win32service.SERVICE_STOPPED: "stopped",
     win32service.SERVICE_START_PENDING: "starting",
     win32service.SERVICE_STOP_PENDING: "stopping",
@@ -174,7 +174,7 @@ def _settled(service: PySC_HANDLE, name: str, passing: int) -> dict[str, Any]:
     deadline = time.monotonic() + _WAIT_SECONDS
     while (status := _status(service))["CurrentState"] == passing:
         if time.monotonic() > deadline:
-            raise OperationError(f"{name} is still {State[passing]} after {_WAIT_SECONDS:.0f} s")
+            raise OperationError(f"{name} is still {STATES[passing]} after {_WAIT_SECONDS:.0f} s")
         time.sleep(_LOOK_SECONDS)
     return status
 

@@ -50,18 +50,23 @@ def install(arguments: argparse.Namespace, output: Output) -> int:
     with Manager(change=True) as manager:
         require_lasting_settings(arguments, values, data_of_services(manager))
         paths = {service: path_of(service, values.data) for service in AGENT_SERVICES}
-        make_folders(folder_lists(values.data, *_ACCOUNTS), _ACCOUNTS)
-        event_log.register()
-        enrolled = enrol(arguments, values, None)
-        rows, unknown = [], {}
-        for service, path in paths.items():
-            result, missing = manager.register(service, path)
-            unknown.update(dict.fromkeys(missing))
-            rows.append({"Service": service.name, "Account": service.account, "Result": result})
-        # Agents without an identity have nothing to do yet; they start at the next boot or after `enroll`.
-        if enrolled and not arguments.no_start:
-            for service in AGENT_SERVICES:
-                manager.stop(service.name)
+        # What runs would change the folders under our hands, and hold its files open.
+        ran = [service for service in reversed(AGENT_SERVICES) if manager.stop(service.name)]
+        start = list(reversed(ran))
+        try:
+            make_folders(folder_lists(values.data, *_ACCOUNTS), _ACCOUNTS)
+            event_log.register()
+            enrolled = enrol(arguments, values, None)
+            rows, unknown = [], {}
+            for service, path in paths.items():
+                result, missing = manager.register(service, path)
+                unknown.update(dict.fromkeys(missing))
+                rows.append({"Service": service.name, "Account": service.account, "Result": result})
+            # Agents without an identity have nothing to do yet; they start at the next boot or after `enroll`.
+            if enrolled and not arguments.no_start:
+                start = list(AGENT_SERVICES)
+        finally:
+            for service in start:
                 manager.start(service.name)
     output.rows(rows)
     if unknown:
