@@ -80,7 +80,10 @@ def _make(path: str, text: str) -> bool:
 
 def _close(path: str, text: str, known: set[str]) -> None:
     """Give a folder that was there its list, and look at what is in it."""
-    _require_ours(path, os.lstat(path), known)
+    status = os.lstat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        raise SettingsError(f"{path} is no folder", hint="look at it, move it away, and install again")
+    _require_ours(path, status, known)
     # Of this folder alone: what is in it has not been looked at.
     win32security.SetFileSecurity(path, _LIST, _descriptor(text))
     for entry, status in _below(path):
