@@ -419,7 +419,7 @@ try {
             Push-Location $Checkout
             try {
                 $ErrorActionPreference = 'Continue'
-                $said = & $Command[0] -m pytest -q -p no:cacheprovider $suite 2>&1
+                $said = & $Command[0] -m pytest -q -p no:cacheprovider $suite --ignore tests/integration/windows/test_signed_out_users.py 2>&1
                 $ErrorActionPreference = 'Stop'
                 if ($LASTEXITCODE -ne 0) { throw (($said | Select-Object -Last 15) -join "`n") }
             }

@@ -59,11 +59,17 @@ class Windows:
 
         What a service runs must stand where only administrators write, and loads nothing from PYTHONPATH.
         """
-        place = self._folder / "prefix" / "drive_c" / "Program Files" / "whatchanged"
+        drive = self._folder / "prefix" / "drive_c"
+        place = drive / "Program Files" / "whatchanged"
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(self._folder / "python", place, copy_function=os.link)
         shutil.copytree(ROOT / "src" / "whatchanged", place / "Lib" / "site-packages" / "whatchanged")
-        return r"C:\Program Files\whatchanged\python.exe"
+        program = r"C:\Program Files\whatchanged\python.exe"
+        # A run before may have been cut off in the middle.
+        done = self.python("-I", "-m", "whatchanged", "uninstall", program=program)
+        assert done.returncode == 0, done.stderr
+        shutil.rmtree(drive / "ProgramData" / "whatchanged", ignore_errors=True)
+        return program
 
     def python(
         self, *arguments: str, program: str | None = None, seconds: float = 120

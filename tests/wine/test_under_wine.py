@@ -19,7 +19,7 @@ SUITES = {
     "tests/unit/records": 50,
     "tests/unit/forwarder": 20,
     "tests/unit/test_settings_loading.py": 5,
-    "tests/integration/windows": 46,
+    "tests/integration/windows": 48,
     "tests/unit/cli/test_windows_services.py": 14,
     "tests/e2e/windows": 12,
 }

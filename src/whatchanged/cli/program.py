@@ -6,7 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-__all__ = ["command_line", "places"]
+__all__ = ["command_line", "in_virtual_environment", "places"]
+
+# https://pyinstaller.org/en/stable/runtime-information.html
+_FROZEN = bool(getattr(sys, "frozen", False))
 
 
 def command_line(arguments: Sequence[str], *, isolated: bool = False) -> list[str]:
@@ -15,10 +18,14 @@ def command_line(arguments: Sequence[str], *, isolated: bool = False) -> list[st
     `isolated`: it loads nothing from the working folder, the environment or a user's packages (python -I), as what
     runs with other rights than its caller's must not.
     """
-    # https://pyinstaller.org/en/stable/runtime-information.html
-    if getattr(sys, "frozen", False):
+    if _FROZEN:
         return [sys.executable, *arguments]
     return [sys.executable, *(("-I",) if isolated else ()), "-m", "whatchanged", *arguments]
+
+
+def in_virtual_environment() -> bool:
+    """Whether the packages of a virtual environment are used (venv)."""
+    return not _FROZEN and sys.prefix != sys.base_prefix
 
 
 def places() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from whatchanged.cli import forwarder, tracker
@@ -29,6 +30,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     else:  # noqa: RET506 - mypy follows sys.platform only in a branch of its own
         from whatchanged.cli.windows_services.definition import AGENT_SERVICES
         from whatchanged.cli.windows_services.host import Host
+
+        if sys.stdout is None or sys.stderr is None:  # as the service control manager starts programs
+            sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
         def work(host: Host) -> int:
             arguments.host = host

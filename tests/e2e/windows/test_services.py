@@ -195,9 +195,13 @@ def test_a_path_without_quotes_is_found_and_mended() -> None:
 
 
 @pytest.mark.usefixtures("_installed")
-def test_services_are_not_moved_away_from_their_data() -> None:
+def test_services_are_not_moved_away_from_their_data_and_go_on() -> None:
+    with Manager() as manager:
+        manager.start(FORWARDER.name)
+    before = status()
     refused = whatchanged("install", "--data", r"C:\elsewhere", code=2)
     assert f"works on {DATA}, not on " in refused.stderr
+    assert status() == before
 
 
 def test_uninstalling_leaves_nothing_but_the_data_and_purging_not_even_that() -> None:

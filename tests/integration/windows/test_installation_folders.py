@@ -15,7 +15,7 @@ import win32security
 
 from whatchanged.cli.windows_services.access import ANY, WRITE, outer_list
 from whatchanged.cli.windows_services.definition import FORWARDER, TRACKER
-from whatchanged.cli.windows_services.folders import make_folders, strangers_at
+from whatchanged.cli.windows_services.folders import make_folders, make_settings_folder, strangers_at
 from whatchanged.errors import SettingsError
 from whatchanged.ipc import folder_owner, own_account
 from whatchanged.settings import DataFolder
@@ -71,6 +71,28 @@ def test_a_file_with_another_name_elsewhere_is_refused_before_anything_in_there_
             make_folders({str(place): OUTER}, ACCOUNTS)
         assert strangers(target, WRITE), "as it was"
         assert strangers(place) == [], "nobody adds to what is about to be looked at"
+    finally:
+        target.unlink()
+
+
+def test_settings_are_closed_and_folders_beside_them_are_left_to_who_works_there(place: Path) -> None:
+    (place / "at work").mkdir(parents=True)
+    (place / "config.toml").write_text("")
+    for path in (place, place / "at work", place / "config.toml"):
+        set_list(path, EVERYONE_ALL)
+    make_settings_folder(str(place), OUTER, ACCOUNTS)
+    assert strangers(place) == strangers(place / "config.toml") == []
+    assert strangers(place / "at work", WRITE)
+
+
+def test_settings_that_somebody_may_have_planted_are_refused(place: Path) -> None:
+    place.mkdir()
+    target = place.with_name(f"{place.name}-target")
+    target.write_text("")
+    try:
+        os.link(target, place / "config.toml")
+        with pytest.raises(SettingsError, match=r"config.toml has another name elsewhere"):
+            make_settings_folder(str(place), OUTER, ACCOUNTS)
     finally:
         target.unlink()
 

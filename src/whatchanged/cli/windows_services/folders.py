@@ -11,6 +11,7 @@ import sys
 
 assert sys.platform == "win32"  # mypy's platform branch
 
+import contextlib
 import os
 import stat
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -22,7 +23,7 @@ import win32api
 import win32file
 import win32security
 
-from whatchanged.cli.program import places
+from whatchanged.cli.program import in_virtual_environment, places
 from whatchanged.cli.windows_services.access import REPLACE, WRITE, Entry, inherited, strangers
 from whatchanged.errors import OperationError, SettingsError
 from whatchanged.ipc import own_account
@@ -30,7 +31,7 @@ from whatchanged.ipc import own_account
 if TYPE_CHECKING:
     from _win32typing import PySECURITY_DESCRIPTOR
 
-__all__ = ["list_text", "make_folders", "require_safe_program", "strangers_at"]
+__all__ = ["make_folders", "make_settings_folder", "require_safe_program", "strangers_at"]
 
 _ALREADY_EXISTS = 183
 _LIST = win32security.OWNER_SECURITY_INFORMATION | win32security.DACL_SECURITY_INFORMATION
@@ -41,28 +42,51 @@ def make_folders(lists: Mapping[str, str], accounts: Iterable[str]) -> None:
 
     What is in those may belong to `accounts` (SIDs). Raises SettingsError, OperationError.
     """
-    _enable_privilege("SeRestorePrivilege")  # to give a folder to another account
-    outer = next(iter(lists))
-    parent = os.path.dirname(outer)
-    try:
-        os.makedirs(parent, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"cannot make {parent}: {error.strerror}", hint="choose another folder with --data"
-        ) from error
-    if found := _replaceable(parent):
-        raise SettingsError(
-            f"{found[0]} may be replaced by {', '.join(found[1])}", hint=r"use a folder in %ProgramData%"
-        )
-    known = {str(own_account()), *accounts}
-    try:
-        there = [path for path, text in lists.items() if not _make(path, text)]
-        for path in there:
-            _close(path, lists[path], known)
+    with _prepared(next(iter(lists))):
+        known = {str(own_account()), *accounts}
+        there = []
+        for path, text in lists.items():
+            if not _make(path, text):
+                _close(path, text, known)
+                for entry, status in _below(path):
+                    _require_ours(entry, status, known)
+                there.append(path)
         for path in there:
             _pass_on(path, lists[path], lists)
-    except pywintypes.error as error:
-        raise OperationError(f"cannot make {outer}: {error.strerror}") from error
+
+
+def make_settings_folder(path: str, text: str, accounts: Iterable[str]) -> None:
+    """Make the folder of the settings, or close it with the files in it; services may be at work in its folders.
+
+    Raises SettingsError, OperationError.
+    """
+    with _prepared(path):
+        known = {str(own_account()), *accounts}
+        if _make(path, text):
+            return
+        _close(path, text, known)
+        with os.scandir(path) as found:
+            files = [entry.path for entry in found if not entry.is_dir(follow_symlinks=False)]
+        for file in files:
+            _require_ours(file, os.lstat(file), known)
+        for file in files:
+            _set_inherited(file, inherited(text, folder=False))
+
+
+@contextlib.contextmanager
+def _prepared(outer: str) -> Iterator[None]:
+    """Make what `outer` stands in, and turn what goes wrong meanwhile into an error of ours."""
+    parent = os.path.dirname(outer)
+    try:
+        _enable_privilege("SeRestorePrivilege")  # to give a folder to another account
+        os.makedirs(parent, exist_ok=True)
+        if found := _replaceable(parent):
+            raise SettingsError(
+                f"{found[0]} may be replaced by {', '.join(found[1])}", hint=r"use a folder in %ProgramData%"
+            )
+        yield
+    except (OSError, pywintypes.error) as error:
+        raise OperationError(f"cannot make {outer}: {error.strerror}", hint="choose another with --data") from error
 
 
 def _make(path: str, text: str) -> bool:
@@ -79,29 +103,28 @@ def _make(path: str, text: str) -> bool:
 
 
 def _close(path: str, text: str, known: set[str]) -> None:
-    """Give a folder that was there its list, and look at what is in it."""
+    """Give a folder that was there its list; what is in it has not been looked at, and keeps its own."""
     status = os.lstat(path)
     if not stat.S_ISDIR(status.st_mode):
         raise SettingsError(f"{path} is no folder", hint="look at it, move it away, and install again")
     _require_ours(path, status, known)
-    # Of this folder alone: what is in it has not been looked at.
     win32security.SetFileSecurity(path, _LIST, _descriptor(text))
-    for entry, status in _below(path):
-        _require_ours(entry, status, known)
 
 
 def _pass_on(folder: str, text: str, but: Container[str]) -> None:
-    """Give what is in a folder the list that it would have got there, and no other.
-
-    Not by SetNamedSecurityInfo, which leaves in place what was set on a file itself.
-    """
+    """Give what is in a folder the list that it would have got there, and no other."""
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         if path not in but:
             inside = inherited(text, folder=os.path.isdir(path))
-            win32security.SetFileSecurity(path, win32security.DACL_SECURITY_INFORMATION, _descriptor(inside))
+            _set_inherited(path, inside)
             if os.path.isdir(path):
                 _pass_on(path, inside, but)
+
+
+def _set_inherited(path: str, text: str) -> None:
+    # Not by SetNamedSecurityInfo, which leaves in place what was set on a file itself.
+    win32security.SetFileSecurity(path, win32security.DACL_SECURITY_INFORMATION, _descriptor(text))
 
 
 def _require_ours(path: str, status: os.stat_result, known: set[str]) -> None:
@@ -130,7 +153,7 @@ def _below(folder: str) -> Iterator[tuple[str, os.stat_result]]:
 
 def require_safe_program() -> None:
     """Raise SettingsError if others could change this program, which is about to run as LocalSystem."""
-    if sys.prefix != sys.base_prefix:
+    if in_virtual_environment():
         raise SettingsError(
             "the Python of a virtual environment only starts another one, which is no service",
             hint="install into a Python of its own, in %ProgramFiles%",
@@ -186,14 +209,6 @@ def _entries(descriptor: PySECURITY_DESCRIPTOR) -> list[Entry] | None:
 def _owner(path: str) -> str:
     descriptor = win32security.GetFileSecurity(path, win32security.OWNER_SECURITY_INFORMATION)
     return win32security.ConvertSidToStringSid(descriptor.GetSecurityDescriptorOwner())
-
-
-def list_text(path: str) -> str:
-    """Return owner and list of a folder as text (SDDL)."""
-    descriptor = win32security.GetNamedSecurityInfo(path, win32security.SE_FILE_OBJECT, _LIST)
-    return win32security.ConvertSecurityDescriptorToStringSecurityDescriptor(
-        descriptor, win32security.SDDL_REVISION_1, _LIST
-    )
 
 
 def _account_name(sid: str) -> str:

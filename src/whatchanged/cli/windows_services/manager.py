@@ -125,13 +125,16 @@ class Manager:
         with self._opened(name, access) as service:
             if service is None:
                 return False
-            process = _process(_status(service)["ProcessId"])
-            try:
-                win32service.ControlService(service, win32service.SERVICE_CONTROL_STOP)
-            except pywintypes.error as error:
-                if error.winerror == _NOT_ACTIVE:
-                    return False
-                raise
+            status = _settled(service, name, win32service.SERVICE_START_PENDING)  # until then it takes no controls
+            if status["CurrentState"] == win32service.SERVICE_STOPPED:
+                return False
+            process = _process(status["ProcessId"])
+            if status["CurrentState"] != win32service.SERVICE_STOP_PENDING:
+                try:
+                    win32service.ControlService(service, win32service.SERVICE_CONTROL_STOP)
+                except pywintypes.error as error:
+                    if error.winerror != _NOT_ACTIVE:  # it has just stopped by itself
+                        raise
             _settled(service, name, win32service.SERVICE_STOP_PENDING)
         # It says `stopped` before it ends, and until then holds its files open.
         if process is not None:

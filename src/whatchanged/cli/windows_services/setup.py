@@ -28,7 +28,7 @@ from whatchanged.cli.windows_services.definition import (
     data_of,
     image_path,
 )
-from whatchanged.cli.windows_services.folders import make_folders, require_safe_program
+from whatchanged.cli.windows_services.folders import make_folders, make_settings_folder, require_safe_program
 from whatchanged.cli.windows_services.manager import Manager
 from whatchanged.errors import SettingsError
 from whatchanged.settings import DataFolder
@@ -45,7 +45,7 @@ def install(arguments: argparse.Namespace, output: Output) -> int:
         raise SettingsError("there is no server on Windows", hint="its database runs on Linux and macOS only")
     require_safe_program()
     # Before anything is read from it: it may be a trap (folders.py).
-    make_folders({SETTINGS_FOLDER: outer_list(FORWARDER.sid)}, _ACCOUNTS)
+    make_settings_folder(SETTINGS_FOLDER, outer_list(FORWARDER.sid), _ACCOUNTS)
     values = load_values(arguments)
     with Manager(change=True) as manager:
         require_lasting_settings(arguments, values, data_of_services(manager))
