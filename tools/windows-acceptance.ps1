@@ -42,19 +42,17 @@ function Write-Result([string] $Check, [string] $Result, [string] $Detail) {
     if (-not $Json) { Write-Output ('{0,-5} {1}{2}' -f $Result, $Check, $(if ($Detail) { ": $Detail" } else { '' })) }
 }
 
-class SkipException : System.Exception { SkipException([string] $why) : base($why) {} }
-
-# Runs one check. It passes if its block ends, fails if that throws, is skipped if that throws a SkipException.
+# Runs one check. It passes if its block ends, fails if that throws, is skipped if that throws by Skip-Line.
 function Test-Line([string] $Check, [scriptblock] $Body) {
     try { $null = & $Body; Write-Result $Check 'pass' '' }
     catch {
         $why = $_.Exception
-        while ($why.InnerException -and $why -isnot [SkipException]) { $why = $why.InnerException }
-        Write-Result $Check $(if ($why -is [SkipException]) { 'skip' } else { 'fail' }) $why.Message
+        while ($why.InnerException -and $why -isnot [OperationCanceledException]) { $why = $why.InnerException }
+        Write-Result $Check $(if ($why -is [OperationCanceledException]) { 'skip' } else { 'fail' }) $why.Message
     }
 }
 
-function Skip-Line([string] $Why) { throw [SkipException]::new($Why) }
+function Skip-Line([string] $Why) { throw [OperationCanceledException]::new($Why) }
 
 function Assert-Equal($Expected, $Actual, [string] $What) {
     if ("$Expected" -ne "$Actual") { throw "$What is '$Actual', not '$Expected'" }

@@ -111,16 +111,20 @@ def require_lasting_settings(arguments: argparse.Namespace, values: Values, inst
 
     `installed`: service → data folder that it works on.
     """
-    if arguments.config and os.path.realpath(arguments.config) != DEFAULT_FILE:
+    if arguments.config and not _same(os.path.realpath(arguments.config), DEFAULT_FILE):
         raise SettingsError(
             f"the services read {DEFAULT_FILE}, not {arguments.config}", hint=f"put the settings into {DEFAULT_FILE}"
         )
     for service, folder in installed.items():
-        if os.path.normcase(folder) != os.path.normcase(values.data.path):
+        if not _same(folder, values.data.path):
             raise SettingsError(
                 f"{service} works on {folder}, not on {values.data.path}",
                 hint=f"give --data {folder}, or `whatchanged uninstall` first",
             )
+
+
+def _same(path: str, other: str) -> bool:
+    return os.path.normcase(path) == os.path.normcase(other)
 
 
 def _require_reachable_program() -> None:
