@@ -49,9 +49,9 @@ class _Formatter(logging.Formatter):
         return "\n".join(f"  {printable(line)}" for line in lines)
 
 
-def configure(level: str = "INFO") -> None:
-    """Send the records of every logger to standard error at `level` (a name of `logging`) and above."""
-    handler = logging.StreamHandler(sys.stderr)
+def configure(level: str = "INFO", handler: logging.Handler | None = None) -> None:
+    """Send the records of every logger to `handler` (standard error) at `level` (a name of `logging`) and above."""
+    handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(_FORMAT))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -6,6 +6,7 @@ problem at once, so that an operator mends a file in one go.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import tomllib
@@ -146,6 +147,19 @@ def _read(file: str) -> dict[str, Any]:
         raise SettingsError(f"{file} is no TOML: {error}") from error
 
 
+if sys.platform == "win32":
+
+    def _program_data() -> str:
+        """Return %ProgramData% as Windows knows it: the variable may be missing, or whatever a caller set."""
+        path = ctypes.create_unicode_buffer(260)  # MAX_PATH
+        status = ctypes.windll.shell32.SHGetFolderPathW(None, _CSIDL_COMMON_APPDATA, None, 0, path)
+        if status != 0:
+            raise SettingsError(f"Windows does not say where %ProgramData% is ({status & 0xFFFF_FFFF:#x})")
+        return path.value
+
+    _CSIDL_COMMON_APPDATA = 0x23
+
+
 @dataclass(frozen=True, slots=True)
 class DataFolder:
     """The data folder: where everything of one installation stands (docs/formats/data-folder.md).
@@ -160,7 +174,7 @@ class DataFolder:
     def default(cls) -> DataFolder:
         """Return the folder used when nothing else is said."""
         if sys.platform == "win32":
-            return cls(os.path.join(os.environ.get("PROGRAMDATA", r"C:\\ProgramData"), "whatchanged"))
+            return cls(os.path.join(_program_data(), "whatchanged"))
         if os.geteuid() == 0:
             return cls("/var/lib/whatchanged")
         state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")

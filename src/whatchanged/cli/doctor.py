@@ -55,8 +55,11 @@ def _subject(values: Values) -> Subject:
 def _checks(values: Values) -> Sequence[Callable[[Subject], Iterator[Finding]]]:
     """Return the checks; those of the machine itself only where its own agents are meant."""
     checks = CHECKS
-    if sys.platform != "win32" and not values["url"]:
-        from whatchanged.cli.machine_checks import MACHINE_CHECKS
+    if not values["url"]:
+        if sys.platform == "win32":
+            from whatchanged.cli.windows_services.checks import MACHINE_CHECKS
+        else:
+            from whatchanged.cli.machine_checks import MACHINE_CHECKS
 
         checks = (*CHECKS, *MACHINE_CHECKS)
     return checks
@@ -130,6 +133,8 @@ def _forwarder(subject: Subject) -> Iterator[Finding]:
 
 
 def _units(subject: Subject) -> Iterator[Finding]:
+    if sys.platform == "win32":
+        return
     for unit in installed_units():
         try:
             done = subprocess.run(  # noqa: S603 - an absolute program and names of ours

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             move(values.data, arguments.moved_machine, arguments.moved_to)
         return lambda stop: run_forwarder(settings, stop)
 
-    return run_process(values, load)
+    return run_process(values, load, getattr(arguments, "host", None))
 
 
 def forwarder_settings(values: Values) -> ForwarderSettings:

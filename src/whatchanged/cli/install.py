@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
 from whatchanged.cli.account import ACCOUNT_NAME, make_folders, service_account
 from whatchanged.cli.connection import connect
@@ -18,6 +19,7 @@ from whatchanged.cli.enroll import TOKEN_VARIABLE
 from whatchanged.cli.options import DEFAULT_FILE, Values, load_values, read_secret
 from whatchanged.cli.output import Output
 from whatchanged.cli.privileges import first_closed
+from whatchanged.cli.program import command_line
 from whatchanged.cli.server import require_server_packages
 from whatchanged.cli.supervise import Account, child_environment
 from whatchanged.cli.units import AGENT_UNITS, SERVER_UNIT, UNITS, render
@@ -25,9 +27,10 @@ from whatchanged.errors import OperationError, SettingsError
 from whatchanged.rules import Policy
 
 NAME = "install"
-SUMMARY = "Install tracker and forwarder as systemd services, and enrol this machine"
+SUMMARY = "Install tracker and forwarder as services of systemd or Windows, and enrol this machine"
 
 UNIT_FOLDER = "/etc/systemd/system"
+NOT_ENROLLED = "not enrolled: run `whatchanged install --server URL --token-file FILE` to do it"
 _HIDDEN_HOMES = ("/home/", "/root/", "/run/user/")
 _COMMAND_SECONDS = 120.0
 
@@ -44,17 +47,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Install."""
+    if sys.platform == "win32":
+        from whatchanged.cli.windows_services.setup import install
+
+        return install(arguments, output)
     require_root_and_systemd()
     if arguments.with_server:
         require_server_packages()
     values = load_values(arguments)
-    _require_lasting_settings(arguments, values)
+    require_lasting_settings(arguments, values, data_of_units())
     _require_reachable_program()
     audit = Policy.load(values["policy"]).audit
     _make_account()
     account = service_account()
     make_folders(values.data, account, server=arguments.with_server)
-    enrolled = _enrol(arguments, values, account)
+    enrolled = enrol(arguments, values, account)
     # An upgrade of a machine that has the server brings its server along.
     with_server = arguments.with_server or SERVER_UNIT in installed_units()
     units = (*AGENT_UNITS, SERVER_UNIT) if with_server else AGENT_UNITS
@@ -69,7 +76,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             _await_server(values)
     output.rows(rows)
     if not enrolled:
-        output.message("not enrolled: run `whatchanged install --server URL --token-file FILE` to do it")
+        output.message(NOT_ENROLLED)
     return 0
 
 
@@ -99,20 +106,25 @@ def _await_server(values: Values) -> None:
             time.sleep(0.5)
 
 
-def _require_lasting_settings(arguments: argparse.Namespace, values: Values) -> None:
-    """Refuse what would hold for this command but not for the services, or move them away from their data."""
-    if arguments.config and os.path.realpath(arguments.config) != DEFAULT_FILE:
+def require_lasting_settings(arguments: argparse.Namespace, values: Values, installed: Mapping[str, str]) -> None:
+    """Refuse what would hold for this command but not for the services, or move them away from their data.
+
+    `installed`: service → data folder that it works on.
+    """
+    if arguments.config and not _same(os.path.realpath(arguments.config), DEFAULT_FILE):
         raise SettingsError(
             f"the services read {DEFAULT_FILE}, not {arguments.config}", hint=f"put the settings into {DEFAULT_FILE}"
         )
-    for unit in installed_units():
-        with open(os.path.join(UNIT_FOLDER, unit), encoding="utf-8") as stream:
-            found = re.search(r"^ExecStart=.* --data (\S+)", stream.read(), re.MULTILINE)
-        if found is not None and found[1] != values.data.path:
+    for service, folder in installed.items():
+        if not _same(folder, values.data.path):
             raise SettingsError(
-                f"{unit} works on {found[1]}, not on {values.data.path}",
-                hint=f"give --data {found[1]}, or `whatchanged uninstall` first",
+                f"{service} works on {folder}, not on {values.data.path}",
+                hint=f"give --data {folder}, or `whatchanged uninstall` first",
             )
+
+
+def _same(path: str, other: str) -> bool:
+    return os.path.normcase(path) == os.path.normcase(other)
 
 
 def _require_reachable_program() -> None:
@@ -139,15 +151,14 @@ def _make_account() -> None:
         _command("/usr/sbin/useradd", *flags, "--shell", "/usr/sbin/nologin", ACCOUNT_NAME)
 
 
-def _enrol(arguments: argparse.Namespace, values: Values, account: Account | None) -> bool:
+def enrol(arguments: argparse.Namespace, values: Values, account: Account | None) -> bool:
     """Enrol if asked to; return whether this machine has an identity."""
     identity = os.path.join(values.data.forwarder, "identity.json")
     if arguments.server is None or os.path.exists(identity):
         return os.path.exists(identity)
     token = read_secret(arguments.token_file, TOKEN_VARIABLE)
-    command = [sys.executable, "-I", "-m", "whatchanged", "enroll", "--data", values.data.path]
-    command += ["--server", arguments.server, "--token-file", "-"]
-    _command(*command, account=account, given=token)
+    asked = ["enroll", "--data", values.data.path, "--server", arguments.server, "--token-file", "-"]
+    _command(*command_line(asked, isolated=True), account=account, given=token)
     return True
 
 
@@ -186,6 +197,17 @@ def _command(*command: str, account: Account | None = None, given: str = "") -> 
         raise OperationError(f"{os.path.basename(command[0])} failed: {error}") from error
     if done.returncode:
         raise OperationError(f"{os.path.basename(command[0])} failed: {done.stderr.strip() or done.returncode}")
+
+
+def data_of_units() -> dict[str, str]:
+    """Return unit → data folder that it works on."""
+    folders = {}
+    for unit in installed_units():
+        with open(os.path.join(UNIT_FOLDER, unit), encoding="utf-8") as stream:
+            found = re.search(r"^ExecStart=.* --data (\S+)", stream.read(), re.MULTILINE)
+        if found is not None:
+            folders[unit] = found[1]
+    return folders
 
 
 def installed_units() -> list[str]:

@@ -1,6 +1,6 @@
 """The settings of every command, in one tuple: a settings file is shared by all of them.
 
-Precedence: flags, `WHATCHANGED_<NAME>`, the TOML file (`--config`, else /etc/whatchanged/config.toml if it exists).
+Precedence: flags, `WHATCHANGED_<NAME>`, the TOML file (`--config`, else `DEFAULT_FILE` if it exists).
 Secrets have no flag: anyone may read the command line of a process (/proc/<pid>/cmdline).
 """
 
@@ -17,9 +17,21 @@ from typing import Any
 from whatchanged.errors import SettingsError
 from whatchanged.settings import DataFolder, Setting, boolean, load, positive_float, positive_int, text, whole_number
 
-__all__ = ["SETTINGS", "Values", "add_common", "add_common_to_actions", "add_settings", "load_values", "read_secret"]
+__all__ = [
+    "DEFAULT_FILE",
+    "SETTINGS",
+    "SETTINGS_FOLDER",
+    "Values",
+    "add_common",
+    "add_common_to_actions",
+    "add_settings",
+    "load_values",
+    "read_secret",
+]
 
-DEFAULT_FILE = "/etc/whatchanged/config.toml"
+SETTINGS_FOLDER = DataFolder.default().path if sys.platform == "win32" else "/etc/whatchanged"
+"""Where the machine's settings and its policy stand."""
+DEFAULT_FILE = os.path.join(SETTINGS_FOLDER, "config.toml")
 _DSNS = ("database", "telemetry", "proxy")
 _SIZE = re.compile(r"(\d{1,15})\s*([KMGT]i?B?)?\Z", re.ASCII | re.IGNORECASE)
 _SIZE_STEPS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -70,7 +82,7 @@ def _accounts(value: object) -> tuple[int | str, ...]:
     return tuple(_account(part, words) for part in parts)
 
 
-_POLICY = r"C:\ProgramData\whatchanged\policy.toml" if sys.platform == "win32" else "/etc/whatchanged/policy.toml"
+_POLICY = os.path.join(SETTINGS_FOLDER, "policy.toml")
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("data", None, text, "data folder (default: /var/lib/whatchanged for root, else the user's state folder)"),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from whatchanged.cli.privileges import DROP_TO, PARENT
+from whatchanged.cli.program import command_line
 
-__all__ = ["Account", "Child", "Supervisor", "child_environment", "command_line"]
+__all__ = ["Account", "Child", "Supervisor", "child_environment"]
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
@@ -49,11 +49,6 @@ class Child:
     def alive(self) -> bool:
         """Whether it runs."""
         return self.process is not None and self.process.poll() is None
-
-
-def command_line(arguments: Sequence[str]) -> list[str]:
-    """Return the command that runs this program once more."""
-    return [sys.executable, "-m", "whatchanged", *arguments]
 
 
 def child_environment(account: Account | None) -> Mapping[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 import sys
 import threading
@@ -14,7 +13,7 @@ from whatchanged.cli.options import Values, add_settings, load_values
 from whatchanged.cli.output import Output
 from whatchanged.cli.processes import run_process
 from whatchanged.errors import SettingsError
-from whatchanged.ipc import AccountId, own_account
+from whatchanged.ipc import AccountId, folder_owner, own_account
 
 if TYPE_CHECKING:
     from whatchanged.tracker.settings import TrackerSettings
@@ -43,7 +42,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             settings = tracker_settings(values)
             return lambda stop: run_tracker(settings, stop)
 
-    return run_process(values, load)
+    return run_process(values, load, getattr(arguments, "host", None))
 
 
 def tracker_settings(values: Values) -> TrackerSettings:
@@ -64,14 +63,9 @@ def tracker_settings(values: Values) -> TrackerSettings:
 
 
 def owner_of(folder: str) -> AccountId:
-    """Return who owns a folder of the installation: only that account works in it. Ours, while there is none.
-
-    On Windows ours: what the system's services make there belongs to all administrators, which says nothing.
-    """
-    if sys.platform == "win32":
-        return own_account()
+    """Return who owns a folder of the installation: only that account works in it. Ours, while there is none."""
     try:
-        return os.lstat(folder).st_uid
+        return folder_owner(folder)
     except FileNotFoundError:
         return own_account()
     except OSError as error:

@@ -25,10 +25,11 @@ from whatchanged.cli.connection import Connection, connect, local_address
 from whatchanged.cli.options import Values, add_settings, load_values
 from whatchanged.cli.output import Output
 from whatchanged.cli.privileges import first_closed
+from whatchanged.cli.program import command_line
 from whatchanged.cli.rules import association_name, read_document
 from whatchanged.cli.server import require_server_packages
 from whatchanged.cli.signals import stop_on
-from whatchanged.cli.supervise import Account, Child, Supervisor, child_environment, command_line
+from whatchanged.cli.supervise import Account, Child, Supervisor, child_environment
 from whatchanged.cli.tracker_control import ask
 from whatchanged.errors import OperationError, SettingsError
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from whatchanged.errors import PeerError
 from whatchanged.ipc import memory
-from whatchanged.ipc.accounts import own_account
+from whatchanged.ipc.accounts import folder_owner, own_account
 from whatchanged.ipc.endpoints import (
     AbstractSocket,
     AccountId,
@@ -45,6 +45,7 @@ __all__ = [
     "PeerTimeout",
     "at",
     "connect",
+    "folder_owner",
     "listen",
     "own_account",
 ]

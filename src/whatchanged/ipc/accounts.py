@@ -7,16 +7,31 @@ import sys
 
 from whatchanged.ipc.endpoints import AccountId
 
-__all__ = ["own_account"]
+__all__ = ["folder_owner", "own_account"]
 
 if sys.platform == "win32":
+    import pywintypes
     import win32api
     import win32security
+
+    _ADMINISTRATORS = "S-1-5-32-544"
 
     def own_account() -> AccountId:
         """Return the account that this process runs as."""
         token = win32security.OpenProcessToken(win32api.GetCurrentProcess(), win32security.TOKEN_QUERY)
         return token_account(token)
+
+    def folder_owner(path: str) -> AccountId:
+        """Return who owns a folder; ours, of one that belongs to all administrators, which says nothing.
+
+        Raises OSError.
+        """
+        try:
+            found = win32security.GetFileSecurity(path, win32security.OWNER_SECURITY_INFORMATION)
+        except pywintypes.error as error:
+            raise OSError(None, error.strerror, path, error.winerror) from error
+        owner = win32security.ConvertSidToStringSid(found.GetSecurityDescriptorOwner())
+        return own_account() if owner == _ADMINISTRATORS else owner
 
     def token_account(token: int) -> str:
         """Return whose token it is."""
@@ -28,3 +43,7 @@ else:
     def own_account() -> AccountId:
         """Return the account that this process runs as."""
         return os.geteuid()
+
+    def folder_owner(path: str) -> AccountId:
+        """Return who owns a folder. Raises OSError."""
+        return os.lstat(path).st_uid

@@ -14,7 +14,7 @@ from whatchanged.errors import SettingsError
 
 
 def check(data: str, config: str | None = None) -> None:
-    install._require_lasting_settings(argparse.Namespace(config=config), Values({"data": data}))
+    install.require_lasting_settings(argparse.Namespace(config=config), Values({"data": data}), install.data_of_units())
 
 
 def test_services_are_not_moved_away_from_their_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

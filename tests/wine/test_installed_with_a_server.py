@@ -1,0 +1,61 @@
+"""A Windows (under Wine) that is installed as people do it: enrolled at a server, its forwarder a service."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform != "win32"  # mypy's platform branch
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.conftest import eventually
+from e2e.promise import Machine
+from wine.conftest import Windows
+
+pytestmark = [pytest.mark.wine, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Machine]:
+    """A server with TLS on this machine."""
+    made = Machine(tmp_path / "server")
+    made.arguments["server"] = ["--port", "0"]
+    made.launch("server")
+    try:
+        eventually(made._answers, seconds=90, what="the server is ready")
+        yield made
+    finally:
+        made.end()
+
+
+def test_a_machine_is_enrolled_and_its_forwarder_reports(windows: Windows, server: Machine, tmp_path: Path) -> None:
+    program = windows.install()
+
+    def whatchanged(*arguments: str) -> str:
+        done = windows.python("-I", "-m", "whatchanged", *arguments, program=program)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    token = json.loads(server.command("tokens", "enroll", "--json").stdout)[0]["token"]
+    (tmp_path / "token").write_text(token)
+    url = json.loads((server.data / "server" / "address.json").read_text())["url"]
+    assert url.startswith("https://")
+    enrolling = ("install", "--server", url, "--token-file", windows.path(tmp_path / "token"), "--no-start")
+    try:
+        said = whatchanged(*enrolling)
+        # Without tracker: `install` would start both.
+        assert windows.python("start", "whatchanged-forwarder", program="net").returncode == 0
+        (machine,) = eventually(lambda: json.loads(server.command("machines", "--json").stdout))
+        eventually(
+            lambda: any(row["Reason"] == "Started" for row in server.health() if row["Component"] == "Forwarder"),
+            what="the forwarder's records arrive",
+        )
+        again = whatchanged(*enrolling)
+        assert [row["id"] for row in json.loads(server.command("machines", "--json").stdout)] == [machine["id"]]
+        assert token not in said + again
+    finally:
+        whatchanged("uninstall", "--purge")
