@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"
-
 import os
 import stat
 import threading
@@ -13,9 +9,10 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
+from whatchanged.collectors.files import native
 from whatchanged.collectors.files.budget import Budget
 from whatchanged.collectors.files.links import Barred, Resolver
-from whatchanged.collectors.files.listing import Entry, Listing, Place, is_gone, prefix_of
+from whatchanged.collectors.files.listing import Listing, Place, is_gone, prefix_of
 from whatchanged.collectors.files.look import AWAITED, Aside, Looked
 from whatchanged.collectors.files.mounts import Barrier, Mount
 from whatchanged.collectors.files.scope import Known, Scope
@@ -24,9 +21,6 @@ from whatchanged.collectors.files.walk import CONTENT_LIMIT, FileCollector
 from whatchanged.collectors.outcome import Failure, reason_of
 
 __all__ = ["Missing", "Obstacle", "PathLooker", "Trace", "Unchanged", "Unmatched", "look"]
-
-_LONGEST_PATH, _LONGEST_NAME = 4096, 255
-"""PATH_MAX and NAME_MAX of Linux."""
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -135,6 +129,8 @@ class PathLooker:
         if (barrier := self._collector.barrier_above(folder)) is not None:
             return Failure(path, barrier.value)
         try:
+            if self._machine.spelled(folder) != folder:
+                return Missing(path)
             real = self._machine.resolver.canonical(folder)
         except Barred as error:
             return Failure(path, str(error))
@@ -173,14 +169,14 @@ class PathLooker:
                     continue
                 return None
             try:
-                return os.fstat(fd).st_dev
+                return native.fstat(fd).st_dev
             finally:
                 os.close(fd)
         return None
 
     def trace(self, path: bytes) -> Trace:
         """Follow the way that a walk would take to `path`, step by step; no file is opened for reading."""
-        if len(path) > _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in path.split(b"/")):
+        if len(path) > native.LONGEST_PATH or any(len(name) > native.LONGEST_NAME for name in path.split(b"/")):
             return Trace(obstacle=Obstacle("TooLong", path, "it is longer than the system can open"))
         ways = _prefixes(path)
         for folder in ways[:-1]:
@@ -259,7 +255,7 @@ class PathLooker:
         if (barrier := self._collector.untouchable(place.real).get(name)) is not None:
             return Failure(path, barrier.value)
         try:
-            entry = Entry(name, fd)
+            entry = native.Entry(name, fd)
         except OSError as error:
             return Missing(path) if is_gone(error) else Failure(path, reason_of(error))
         listing = Listing(self._collector, place, fd)
