@@ -17,6 +17,7 @@ SUITES = {
     "tests/unit/ipc": 40,
     "tests/unit/wire": 50,
     "tests/unit/records": 50,
+    "tests/unit/rules": 250,
     "tests/unit/forwarder": 20,
     "tests/unit/test_settings_loading.py": 5,
     "tests/integration/windows": 88,

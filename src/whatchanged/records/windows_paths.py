@@ -38,11 +38,11 @@ def carried(path: bytes) -> bytes:
         rest = slashes
     top, slash, below = rest.partition(b"/")
     if _DRIVE.match(top):
-        return b"/" + top.upper() + (slash + below if below else b"")
+        return b"/" + top.upper() + slash + below
     if top.upper() == _UNC and below.partition(b"/")[2]:
         return b"/" + _UNC + slash + below
     if top.startswith(b"Volume{") and top.endswith(b"}"):
-        return b"/" + top + (slash + below if below else b"")
+        return b"/" + top + slash + below
     raise ValueError("is no absolute Windows path")
 
 

@@ -14,7 +14,6 @@ from whatchanged.rules.items import (
     Problem,
     RegistryRule,
     Severity,
-    WindowsFileRule,
     links_of,
 )
 from whatchanged.rules.policy import Policy
@@ -41,7 +40,6 @@ __all__ = [
     "Rule",
     "Severity",
     "Variables",
-    "WindowsFileRule",
     "immutable_id",
     "is_immutable_id",
     "links_of",

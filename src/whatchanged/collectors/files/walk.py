@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from whatchanged.collectors.files import native
-from whatchanged.collectors.files.budget import Budget, Unlimited
+from whatchanged.collectors.files.budget import Budget, Unlimited, idle_as_this_thread
 from whatchanged.collectors.files.links import Barred, Target
 from whatchanged.collectors.files.listing import FolderLook, Listing, Pending, Place, Tasks, is_gone, prefix_of
 from whatchanged.collectors.files.look import AWAITED, GONE, Aside, Candidate, Looked, Looker, NoLook
@@ -142,7 +142,7 @@ class FileCollector:
         """Visit everything; yields at least one look for every folder that could be opened."""
         self.tally = Tally()
         machine, _ = self.prepare()
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="look")
+        pool = ThreadPoolExecutor(self._threads, "look", idle_as_this_thread())
         self._pool = pool
         try:
             for place in self._roots():

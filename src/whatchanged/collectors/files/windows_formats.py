@@ -29,6 +29,7 @@ __all__ = [
     "parse_ranges",
     "parse_streams",
     "unix_ns",
+    "wtf8",
 ]
 
 DIRECTORY, REPARSE_POINT, SPARSE_FILE = 0x10, 0x400, 0x200
@@ -159,7 +160,7 @@ def parse_streams(raw: bytes) -> list[tuple[bytes, int]]:
         begin = at + _STREAM.size
         if begin + length > len(raw) or length % 2:
             raise ValueError("the name of a stream is cut off")
-        name = _wtf8(raw[begin : begin + length]).removeprefix(b":")
+        name = wtf8(raw[begin : begin + length]).removeprefix(b":")
         stream, _, kind = name.rpartition(b":")
         if stream:  # without a name it is the content itself
             found.append((stream if kind == b"$DATA" else name, size))
@@ -202,7 +203,7 @@ def link_of(raw: bytes, drive: bytes = b"") -> bytes:
     names = data[_LINK.size + (4 if tag == _SYMLINK else 0) :]
     if begin + size > len(names) or size % 2:
         raise ValueError("the target of a link is cut off")
-    target = _wtf8(names[begin : begin + size]).replace(b"\\", b"/")
+    target = wtf8(names[begin : begin + size]).replace(b"\\", b"/")
     if flags & _RELATIVE:
         return drive + target if target.startswith(b"/") else target
     try:
@@ -211,5 +212,6 @@ def link_of(raw: bytes, drive: bytes = b"") -> bytes:
         return b""
 
 
-def _wtf8(raw: bytes) -> bytes:
+def wtf8(raw: bytes) -> bytes:
+    """Return UTF-16 (little endian), halves of pairs and all, as WTF-8."""
     return raw.decode("utf-16-le", "surrogatepass").encode("utf-8", "surrogatepass")

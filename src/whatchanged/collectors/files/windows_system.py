@@ -36,6 +36,7 @@ from whatchanged.collectors.files.windows_formats import (
     parse_directory,
     parse_ranges,
     parse_streams,
+    wtf8,
 )
 from whatchanged.records.windows_paths import carried, is_windows
 
@@ -89,7 +90,7 @@ _ERRNO = {
     0xC0000103: errno.ENOTDIR,  # STATUS_NOT_A_DIRECTORY
     0xC0000275: errno.ELOOP,  # STATUS_NOT_A_REPARSE_POINT
 }
-_ID_BOTH_DIRECTORY, _ALL, _STREAM, _ATTRIBUTE_TAG = 37, 18, 22, 35
+_NAME, _ALL, _STREAM, _ATTRIBUTE_TAG, _ID_BOTH_DIRECTORY, _NORMALIZED_NAME = 9, 18, 22, 35, 37, 48
 _VOLUME = 1
 _GET_REPARSE_POINT, _QUERY_ALLOCATED_RANGES = 0x900A8, 0x940CF
 _MAX_REPARSE = 16 * 1024
@@ -98,7 +99,7 @@ _MAX_STREAMS = 1024 * 1024
 _OWNER_GROUP_DACL = 7
 _SE_FILE_OBJECT = 1
 _SDDL_REVISION_1 = 1
-_VOLUME_NAME_DOS, _VOLUME_NAME_NT = 0, 2
+_VOLUME_NAME_DOS = 0
 
 
 class _UnicodeString(ctypes.Structure):
@@ -372,23 +373,25 @@ def _parts(path: bytes) -> tuple[str, list[bytes]]:
     return f"\\??\\{top}\\", names[count:]
 
 
-def _final(handle: int, form: int) -> str:
-    r"""Return the path of a handle, normalized: long names in their own case. Raises OSError."""
-    buffer = ctypes.create_unicode_buffer(_BUFFER // 2)
-    if not _final_path(handle, buffer, len(buffer), form):
-        raise ctypes.WinError(ctypes.get_last_error())
-    return buffer.value
-
-
 def _spelling(handle: int) -> bytes:
-    return _final(handle, _VOLUME_NAME_NT).rpartition("\\")[2].encode("utf-8", "surrogatepass")
+    """Return the last name of a handle's path, normalized: long, and in its own case. Raises OSError."""
+    buffer = ctypes.create_string_buffer(_BUFFER + 8)
+    status = _query_information(handle, _IoStatus(), buffer, len(buffer), _NORMALIZED_NAME)
+    if status & 0x80000000:  # file systems that know one name a file need not have this form
+        status = _query_information(handle, _IoStatus(), buffer, len(buffer), _NAME)
+    if status & 0x80000000:
+        raise _error(status)
+    length = int.from_bytes(buffer.raw[:4], "little")
+    return wtf8(buffer.raw[4 : 4 + length]).rpartition(b"\\")[2]
 
 
 def _volume(handle: int) -> bytes:
     """Return the carried path of the volume that a handle is on; empty for one without a letter or server."""
+    buffer = ctypes.create_unicode_buffer(_BUFFER // 2)
+    _final_path(handle, buffer, len(buffer), _VOLUME_NAME_DOS)
     try:
-        names = carried(_final(handle, _VOLUME_NAME_DOS).encode("utf-8", "surrogatepass")).split(b"/")
-    except (OSError, ValueError):
+        names = carried(buffer.value.encode("utf-8", "surrogatepass")).split(b"/")
+    except ValueError:
         return b""
     return b"/".join(names[: 4 if names[1] == b"UNC" else 2])
 
@@ -532,7 +535,8 @@ def readlink_of(fd: int) -> bytes:
 def read_at(fd: int, size: int, place: int) -> bytes:
     """Return at most `size` bytes from `place` on."""
     buffer = ctypes.create_string_buffer(size)
-    return buffer.raw[: _read(fd, buffer, size, place)]
+    count = _read(fd, buffer, size, place)
+    return buffer.raw[:count]
 
 
 def _read(fd: int, buffer: ctypes.Array[ctypes.c_char], size: int, place: int) -> int:
