@@ -51,7 +51,7 @@ def fold(name: bytes) -> bytes:
     try:
         text = name.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:  # no name of Windows
-        return name
+        return name.upper()
     return "".join(map(_upper, text)).encode("utf-8", "surrogatepass")
 
 
