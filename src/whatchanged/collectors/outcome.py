@@ -22,6 +22,7 @@ __all__ = ["Failure", "Outcome", "RunStatus", "Skipped", "Snapshot", "Tally", "c
 _WINDOWS_REASONS = {
     32: "EACCES: another program has it open and shares it with nobody",  # ERROR_SHARING_VIOLATION
     33: "EACCES: another program has locked a part of it",  # ERROR_LOCK_VIOLATION
+    4350: "ENODATA: it is not on this machine, and is not fetched",  # ERROR_FILE_OFFLINE
 }
 MAX_FAILURES = 200
 """Failures an outcome names; `failures_total` counts all."""

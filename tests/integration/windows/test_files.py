@@ -18,13 +18,23 @@ from pathlib import Path
 import pytest
 
 from whatchanged.collectors import Failure, RunStatus
-from whatchanged.collectors.files import FileCollector, FolderLook, Looked, Missing, PathLooker, Unchanged, Unmatched
+from whatchanged.collectors.files import (
+    FileCollector,
+    FolderLook,
+    Looked,
+    Missing,
+    PathLooker,
+    Unchanged,
+    Unlimited,
+    Unmatched,
+)
 from whatchanged.collectors.files.signature import unread
 from whatchanged.records.items import FileItem, Kind
 from whatchanged.records.keys import row_key
 from whatchanged.records.windows_paths import carried
 from whatchanged.rules import FileRule, FileScope, FileType, Links, Variables
 from whatchanged.rules.windows_patterns import windows_pattern
+from whatchanged.tracker.contents import LargeContents
 
 _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
 _kernel32.CreateFileW.restype = wintypes.HANDLE
@@ -330,6 +340,26 @@ def test_a_large_folder_comes_in_batches(folder: Path) -> None:
     machine = Machine(f"{folder}\\*")
     assert len(machine.collect()) == 300  # 60 KiB of names: more than one answer of the system
     assert [look.complete for look in machine.looks] == [True]
+
+
+def test_a_large_content_is_read_aside(folder: Path) -> None:
+    content = b"0123456789" * 300_000
+    write(folder / "large", content)
+    stop, was_read = threading.Event(), threading.Event()
+    large = LargeContents(Unlimited(), stop, lambda _path: was_read.set(), least=1_000_000)
+    machine = Machine(f"{folder}\\*")
+    thread = threading.Thread(target=large.run)
+    thread.start()
+    try:
+        assert machine.collect(aside=large) == {}
+        assert [look.awaited for look in machine.looks] == [[b"large"]]
+        assert was_read.wait(60)
+        (looked,) = machine.collect(aside=large).values()
+    finally:
+        stop.set()
+        large.wake()
+        thread.join()
+    assert looked.item.sha256 == hashlib.sha256(content).digest()
 
 
 def test_stop_ends_the_run(folder: Path) -> None:

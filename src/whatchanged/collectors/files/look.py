@@ -6,7 +6,6 @@ for its facts alone (O_PATH), which asks no driver and wakes no other end.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import stat
@@ -29,7 +28,6 @@ _RETRY_LIMIT = 256 * 1024 * 1024
 """A file that changes while it is read is read again once, unless it is larger than this."""
 _INT64_MAX = (1 << 63) - 1
 _AWAY = "its content is not on this machine, and is not fetched"
-_VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENXIO, errno.EINVAL})
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -157,7 +155,7 @@ class Looker:
         except _Awaited:
             return AWAITED, None
         except OSError as error:
-            if error.errno in _VANISHED:
+            if error.errno in native.VANISHED:
                 return GONE, None
             return self._unread(folder_fd, path, candidate, reason_of(error))
 

@@ -26,6 +26,7 @@ __all__ = [
     "FOLDER_FLAGS",
     "LONGEST_NAME",
     "LONGEST_PATH",
+    "VANISHED",
     "Entry",
     "Tree",
     "birth_time",
@@ -33,8 +34,10 @@ __all__ = [
     "fstat",
     "is_away",
     "mount_id",
+    "open_again",
     "open_bare_in",
     "open_in",
+    "place_of",
     "read_at",
     "readlink_in",
     "readlink_of",
@@ -42,6 +45,8 @@ __all__ = [
 
 LONGEST_PATH, LONGEST_NAME = 4096, 255
 """PATH_MAX and NAME_MAX of Linux, in bytes."""
+VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENXIO, errno.EINVAL})
+"""Errors of opening a file that was listed which say that it is gone, or has become something else."""
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 # O_NONBLOCK: opening a FIFO must not wait for a writer. O_NOCTTY: nor may a terminal become ours.
@@ -251,6 +256,23 @@ def fstat(fd: int) -> os.stat_result:
 def read_at(fd: int, size: int, place: int) -> bytes:
     """Return at most `size` bytes from `place` on."""
     return os.pread(fd, size, place)
+
+
+def place_of(fd: int) -> bytes:
+    """Return where what `fd` stands for can be opened again."""
+    return os.readlink(b"/proc/self/fd/%d" % fd)
+
+
+def open_again(place: bytes, status: os.stat_result) -> int | None:
+    """Open the very file that had `status` for reading; None if another one is there now. Raises OSError."""
+    fd = os.open(place, _BARE)
+    try:
+        found = os.fstat(fd)
+        if (found.st_dev, found.st_ino) != (status.st_dev, status.st_ino):
+            return None
+        return _reopen(fd)
+    finally:
+        os.close(fd)
 
 
 def is_away(status: os.stat_result) -> bool:

@@ -12,7 +12,7 @@ from ctypes import wintypes
 
 from whatchanged.collectors.files.links import Resolver
 from whatchanged.collectors.files.mounts import Barrier, Mount
-from whatchanged.collectors.files.windows_system import FactReader, Tree
+from whatchanged.collectors.files.windows_system import FactReader, Tree, use_backup_right
 
 __all__ = ["Machine", "network_mounts"]
 
@@ -44,6 +44,7 @@ class Machine:
     """A tree, where it must not be entered, and how its facts are read."""
 
     def __init__(self, root: bytes, *, network: Collection[bytes], excluded: Callable[[bytes], bool]) -> None:
+        use_backup_right()  # without it, what may not be read is told as that
         self._root = root
         self._network = network
         self.tree = Tree(root)

@@ -44,6 +44,7 @@ __all__ = [
     "LONGEST_NAME",
     "LONGEST_PATH",
     "PIECE",
+    "VANISHED",
     "Entry",
     "FactReader",
     "Tree",
@@ -51,16 +52,24 @@ __all__ = [
     "entries",
     "fstat",
     "is_away",
+    "open_again",
     "open_bare_in",
     "open_in",
     "pieces",
+    "place_of",
     "read_at",
     "readlink_in",
     "readlink_of",
+    "use_backup_right",
 ]
 
 LONGEST_PATH, LONGEST_NAME = 3 * 32_767, 3 * 255
 """Bytes of WTF-8 that the longest path and name can take: they have that many UTF-16 units."""
+VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""Errors of opening a file that was listed which say that it is gone, or has become something else.
+
+Not EINVAL: it is what Python makes of every error that it does not know.
+"""
 PIECE = 1024 * 1024
 """Bytes of one piece at most."""
 _ZEROS = memoryview(bytes(PIECE))
@@ -83,7 +92,9 @@ _NO_MORE_FILES, _NO_SUCH_FILE = 0x80000006, 0xC000000F
 _BUFFER_OVERFLOW = 0x80000005
 _END_OF_FILE = 0xC0000011
 _TOO_SMALL = (_BUFFER_OVERFLOW, 0xC0000004, 0xC0000023)
-_ACCESS_DENIED = 0xC0000022
+_NOT_THERE = (2, 3)
+"""ERROR_FILE_NOT_FOUND, ERROR_PATH_NOT_FOUND; Python also takes a server that does not answer for a missing file."""
+_FILE_OFFLINE = 4350
 _ERRNO = {
     0xC0000056: errno.ENOENT,  # STATUS_DELETE_PENDING, which others call a denied access
     0xC00000BA: errno.ENOTDIR,  # STATUS_FILE_IS_A_DIRECTORY: something else than was looked for
@@ -96,10 +107,11 @@ _GET_REPARSE_POINT, _QUERY_ALLOCATED_RANGES = 0x900A8, 0x940CF
 _MAX_REPARSE = 16 * 1024
 _BUFFER = 64 * 1024
 _MAX_STREAMS = 1024 * 1024
+_BACKUP_PRIVILEGE = 17
 _OWNER_GROUP_DACL = 7
 _SE_FILE_OBJECT = 1
 _SDDL_REVISION_1 = 1
-_VOLUME_NAME_DOS = 0
+_VOLUME_NAME_DOS, _VOLUME_NAME_GUID = 0, 1
 
 
 class _UnicodeString(ctypes.Structure):
@@ -149,6 +161,9 @@ _close.argtypes = (_H,)
 _to_winerror = _ntdll.RtlNtStatusToDosError
 _to_winerror.argtypes = (_U,)
 _to_winerror.restype = _U
+_adjust_privilege = _ntdll.RtlAdjustPrivilege
+_adjust_privilege.argtypes = (_U, wintypes.BOOLEAN, wintypes.BOOLEAN, ctypes.POINTER(wintypes.BOOLEAN))
+_adjust_privilege.restype = _U
 _final_path = _kernel32.GetFinalPathNameByHandleW
 _final_path.argtypes = (_H, wintypes.LPWSTR, wintypes.DWORD, wintypes.DWORD)
 _final_path.restype = wintypes.DWORD
@@ -163,7 +178,13 @@ _sddl.argtypes = (_P, wintypes.DWORD, wintypes.DWORD, ctypes.POINTER(_P), _P)
 
 def _error(status: int) -> OSError:
     number = _ERRNO.get(status)
-    return OSError(number, os.strerror(number)) if number else ctypes.WinError(_to_winerror(status))
+    if number is None:
+        code = _to_winerror(status)
+        error = ctypes.WinError(code)
+        if not isinstance(error, FileNotFoundError) or code in _NOT_THERE:
+            return error
+        number = errno.EIO
+    return OSError(number, os.strerror(number))
 
 
 def _open(root: int | None, name: str, access: int, options: int) -> int:
@@ -257,6 +278,15 @@ def is_away(status: os.stat_result) -> bool:
     return windows_formats.is_away(status.st_file_attributes)
 
 
+def use_backup_right() -> bool:
+    """Let this process read what no access list allows it, as root does elsewhere; whether it holds that right.
+
+    SeBackupPrivilege: administrators and the system's own account have it, switched off.
+    """
+    was = wintypes.BOOLEAN()
+    return not _adjust_privilege(_BACKUP_PRIVILEGE, True, False, was)
+
+
 class Tree:
     """The machine, or a folder of it: paths are absolute in it, canonical (no link or `..`), and cannot leave it."""
 
@@ -281,7 +311,7 @@ class Tree:
             if is_surrogate(status.st_file_attributes, status.st_reparse_tag):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             if is_away(status):
-                raise OSError(errno.EXDEV, "its entries are not on this machine", path)
+                raise ctypes.WinError(_FILE_OFFLINE)
         except BaseException:
             os.close(fd)
             raise
@@ -292,13 +322,13 @@ class Tree:
         return _descriptor(self._open(path, _BARE | _READ_CONTROL, 0))
 
     def open_file(self, path: bytes) -> int:
-        """Open a regular file for reading; anything else is EINVAL, and is never opened."""
+        """Open a regular file for reading; anything else is ENOTDIR, and is never opened."""
         folder, _, name = path.rpartition(b"/")
         fd = self.open_folder(folder)
         try:
             status = Entry(name, fd).stat(follow_symlinks=False)
             if status.st_mode & 0o170000 != 0o100000:
-                raise OSError(errno.EINVAL, "not a regular file", path)
+                raise OSError(errno.ENOTDIR, "not a regular file", path)
             return open_in(name, fd)
         finally:
             os.close(fd)
@@ -386,14 +416,24 @@ def _spelling(handle: int) -> bytes:
 
 
 def _volume(handle: int) -> bytes:
-    """Return the carried path of the volume that a handle is on; empty for one without a letter or server."""
-    buffer = ctypes.create_unicode_buffer(_BUFFER // 2)
-    _final_path(handle, buffer, len(buffer), _VOLUME_NAME_DOS)
+    """Return the carried path of the volume that a handle is on; empty where nobody can tell."""
     try:
-        names = carried(buffer.value.encode("utf-8", "surrogatepass")).split(b"/")
-    except ValueError:
+        names = _place(handle).split(b"/")
+    except OSError:
         return b""
     return b"/".join(names[: 4 if names[1] == b"UNC" else 2])
+
+
+def _place(handle: int) -> bytes:
+    """Return the path of a handle as carried, by the letter of its volume if it has one. Raises OSError."""
+    buffer = ctypes.create_unicode_buffer(_BUFFER // 2)
+    for form in (_VOLUME_NAME_DOS, _VOLUME_NAME_GUID):
+        if _final_path(handle, buffer, len(buffer), form):
+            try:
+                return carried(buffer.value.encode("utf-8", "surrogatepass"))
+            except ValueError as error:
+                raise OSError(errno.EIO, str(error)) from error
+    raise ctypes.WinError(ctypes.get_last_error())
 
 
 def _link(handle: int, volume: bytes) -> bytes:
@@ -509,6 +549,21 @@ def open_in(name: bytes, dir_fd: int) -> int:
         _close(handle)
         raise
     return _descriptor(handle)
+
+
+def place_of(fd: int) -> bytes:
+    """Return where what `fd` stands for can be opened again, as carried. Raises OSError."""
+    return _place(msvcrt.get_osfhandle(fd))
+
+
+def open_again(place: bytes, status: os.stat_result) -> int | None:
+    """Open the very file that had `status` for reading; None if another one is there now. Raises OSError."""
+    fd = Tree(b"/").open_file(place)
+    found = fstat(fd)
+    if (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino):
+        return fd
+    os.close(fd)
+    return None
 
 
 def open_bare_in(name: bytes, dir_fd: int) -> int:
