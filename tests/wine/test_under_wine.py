@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -42,6 +43,28 @@ def test_doctor_says_what_is_missing(windows: Windows, tmp_path: Path) -> None:
     assert findings["data folder"]["Status"] == "Error"
     assert findings["forwarder"]["Detail"].startswith("cannot connect to \\\\.\\pipe\\whatchanged_")
     assert "Traceback" not in done.stderr
+
+
+def test_files_are_collected_by_a_rule(windows: Windows, tmp_path: Path) -> None:
+    folder = tmp_path / "Texts"
+    folder.mkdir()
+    (folder / "One.TXT").write_bytes(b"one")
+    (folder / "two.log").write_bytes(b"two")
+    item = {"name": "texts", "path": windows.path(folder).swapcase() + "\\*.txt"}
+    source = {
+        "extensionName": "ChangeTracking-Windows",
+        "extensionSettings": {"fileSettings": {"fileInfo": [item]}},
+        "streams": ["Microsoft-ConfigurationChange"],
+    }
+    rule = tmp_path / "rule.json"
+    rule.write_text(json.dumps({"properties": {"dataSources": {"extensions": [source]}}}))
+    done = windows.python("-m", "whatchanged", "collect", "files", "--rule", windows.path(rule), "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row["FileSystemPath"] == windows.path(folder / "One.TXT")
+    assert (row["FileContentChecksum"], row["RuleName"]) == (hashlib.sha256(b"one").hexdigest().upper(), "texts")
+    assert (row["Attributes"], row["Acls"][:7]) == ("Archive", "O:S-1-5")
+    assert "Ok: 1 items seen" in done.stderr
 
 
 @pytest.mark.parametrize("suite", SUITES)

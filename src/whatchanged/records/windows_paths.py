@@ -7,9 +7,11 @@ also takes halves of surrogate pairs (Python's `surrogatepass`), which Windows d
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 
-__all__ = ["carried", "is_windows", "shown", "shown_link"]
+__all__ = ["carried", "is_windows", "path_text", "shown", "shown_link"]
 
 _WINDOWS = re.compile(rb"[A-Za-z]:(?:\\|\Z)|\\\\")
 _DRIVE = re.compile(rb"[A-Za-z]:\Z")
@@ -58,3 +60,10 @@ def shown(path: bytes) -> bytes:
 def shown_link(target: bytes) -> bytes:
     """Return where a link leads, an absolute path or one from the folder of the link, as people write it."""
     return shown(target) if target.startswith(b"/") else target.replace(b"/", b"\\")
+
+
+def path_text(path: bytes) -> str:
+    """Return the path of an item of this system as its people write it (with what is no text as os.fsdecode has it)."""
+    if sys.platform == "win32" and path.startswith(b"/"):
+        return os.fsdecode(shown(path))
+    return os.fsdecode(path)

@@ -18,12 +18,13 @@ from whatchanged.rules.items import (
 )
 from whatchanged.rules.policy import Policy
 from whatchanged.rules.scope import FileScope, FolderScope, Reason
-from whatchanged.rules.settings import LINUX, WINDOWS, ExtensionSettings, merge, read_extension_settings
+from whatchanged.rules.settings import LINUX, OWN_EXTENSION, WINDOWS, ExtensionSettings, merge, read_extension_settings
 from whatchanged.rules.variables import Variables
 
 __all__ = [
     "DEFAULT_RULE",
     "LINUX",
+    "OWN_EXTENSION",
     "WINDOWS",
     "DataSource",
     "ExtensionSettings",

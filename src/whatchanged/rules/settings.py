@@ -7,6 +7,7 @@ place. It never raises for content: a rule with one bad entry still does the res
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ from whatchanged.rules.windows_patterns import windows_exclusion, windows_patter
 __all__ = [
     "EXTENSION_NAMES",
     "LINUX",
+    "OWN_EXTENSION",
     "WINDOWS",
     "ExtensionSettings",
     "canonical_extension_name",
@@ -40,6 +42,8 @@ __all__ = [
 WINDOWS = "ChangeTracking-Windows"
 LINUX = "ChangeTracking-Linux"
 EXTENSION_NAMES = (WINDOWS, LINUX)
+OWN_EXTENSION = WINDOWS if sys.platform == "win32" else LINUX
+"""Name of the extension whose settings are for this system."""
 
 _T = TypeVar("_T")
 

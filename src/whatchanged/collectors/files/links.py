@@ -14,6 +14,8 @@ from typing import Protocol
 
 import msgspec
 
+from whatchanged.records.windows_paths import path_text
+
 __all__ = ["GONE_ERRORS", "Barred", "Resolver", "Target"]
 
 _MAX_LINKS = 40  # as the kernel's own limit, path_resolution(7)
@@ -30,7 +32,7 @@ class Barred(OSError):
         super().__init__(errno.EXDEV, "behind a mount or path that is not entered", path)
 
     def __str__(self) -> str:
-        return f"leads to {os.fsdecode(self.filename)}, which is not entered"
+        return f"leads to {path_text(self.filename)}, which is not entered"
 
 
 class Target(msgspec.Struct, frozen=True):

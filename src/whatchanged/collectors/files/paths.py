@@ -19,6 +19,7 @@ from whatchanged.collectors.files.scope import Known, Scope
 from whatchanged.collectors.files.signature import SETTLE_NS
 from whatchanged.collectors.files.walk import CONTENT_LIMIT, FileCollector
 from whatchanged.collectors.outcome import Failure, reason_of
+from whatchanged.records.windows_paths import path_text
 
 __all__ = ["Missing", "Obstacle", "PathLooker", "Trace", "Unchanged", "Unmatched", "look"]
 
@@ -188,7 +189,7 @@ class PathLooker:
             if (mount := self._collector.mount_above(path)) is not None:
                 return Trace(obstacle=_behind(*mount, path))
             if real is None:
-                return Trace(obstacle=Obstacle("Missing", above, f"{os.fsdecode(above)} is not there"))
+                return Trace(obstacle=Obstacle("Missing", above, f"{path_text(above)} is not there"))
             status = self._machine.tree.lstat(prefix_of(real) + name)
         except OSError as error:
             return Trace(obstacle=_trouble(path, error))
@@ -204,13 +205,13 @@ class PathLooker:
             real = self._whole.canonical(folder)
         except OSError as error:
             return _trouble(folder, error)
-        shown = os.fsdecode(folder)
+        shown = path_text(folder)
         if real is None:
             return Obstacle("Missing", folder, f"{shown} is not there")
         if (mount := self._collector.mount_above(real)) is not None:
             return _behind(*mount, folder)
         if self._excluded(real):
-            return Obstacle("LeadsOut", folder, f"{shown} is {os.fsdecode(real)}, which the policy excludes")
+            return Obstacle("LeadsOut", folder, f"{shown} is {path_text(real)}, which the policy excludes")
         above, _, name = folder.rpartition(b"/")
         parent = self._whole.canonical(above or b"/")
         if parent is None or real == prefix_of(parent) + name or folder in self._ways:
@@ -277,16 +278,16 @@ class PathLooker:
 
 def _behind(mount: Mount, barrier: Barrier, path: bytes) -> Obstacle:
     kind = mount.fs_type.decode(errors="replace")
-    where = os.fsdecode(mount.point)
+    where = path_text(mount.point)
     return Obstacle(_BARRIER_CODES[barrier], path, f"{where} is a mount that is not entered: {barrier.value} ({kind})")
 
 
 def _trouble(path: bytes, error: OSError) -> Obstacle:
     if isinstance(error, Barred):
-        return Obstacle("LeadsOut", path, f"{os.fsdecode(path)} {error}")
+        return Obstacle("LeadsOut", path, f"{path_text(path)} {error}")
     if is_gone(error):
-        return Obstacle("Missing", path, f"{os.fsdecode(path)} is not there")
-    return Obstacle("Denied", path, f"{os.fsdecode(path)}: {reason_of(error)}")
+        return Obstacle("Missing", path, f"{path_text(path)} is not there")
+    return Obstacle("Denied", path, f"{path_text(path)}: {reason_of(error)}")
 
 
 def _prefixes(folder: bytes) -> list[bytes]:

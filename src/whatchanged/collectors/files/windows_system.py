@@ -240,19 +240,20 @@ def _query(handle: int, kind: int, size: int) -> bytes:
     return buffer.raw
 
 
-def _status(handle: int, device: int = 0) -> os.stat_result:
-    """Return the status of a handle; `st_ctime` is when anything of it changed."""
+def _status(handle: int, device: int = 0, ignored: int = 0) -> os.stat_result:
+    """Return the status of a handle, without the attributes `ignored`; `st_ctime` is when anything of it changed."""
     found: Status = parse_all_information(_query(handle, _ALL, 104))
-    tag = int.from_bytes(_query(handle, _ATTRIBUTE_TAG, 8)[4:], "little") if found.attributes & REPARSE_POINT else 0
+    attributes = found.attributes & ~ignored
+    tag = int.from_bytes(_query(handle, _ATTRIBUTE_TAG, 8)[4:], "little") if attributes & REPARSE_POINT else 0
     times = (found.accessed_ns, found.modified_ns, found.changed_ns)
     seconds = tuple(time // 10**9 for time in times)
     return os.stat_result(
-        (mode_of(found.attributes, tag), found.file_id, device, found.links, 0, 0, found.size, *seconds),
+        (mode_of(attributes, tag), found.file_id, device, found.links, 0, 0, found.size, *seconds),
         {
             "st_atime_ns": times[0],
             "st_mtime_ns": times[1],
             "st_ctime_ns": times[2],
-            "st_file_attributes": found.attributes,
+            "st_file_attributes": attributes,
             "st_reparse_tag": tag,
         },
     )
@@ -308,7 +309,7 @@ class Tree:
         fd = _descriptor(self._open(path, _BARE | _READ_DATA, _DIRECTORY_FILE))
         try:
             status = fstat(fd)
-            if is_surrogate(status.st_file_attributes, status.st_reparse_tag):
+            if is_surrogate(status.st_file_attributes, status.st_reparse_tag) and _parts(self.root + path)[1]:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             if is_away(status):
                 raise ctypes.WinError(_FILE_OFFLINE)
@@ -341,7 +342,9 @@ class Tree:
         """Return the status of `path`, and where it leads if it is a link: both of the very same file."""
         handle = self._open(path, _BARE, 0)
         try:
-            status = _status(handle, _volume_serial(handle))
+            # The root of a volume stands for nothing else; Wine says so of one that is mounted on another.
+            ignored = 0 if _parts(self.root + path)[1] else REPARSE_POINT
+            status = _status(handle, _volume_serial(handle), ignored)
             if not is_surrogate(status.st_file_attributes, status.st_reparse_tag):
                 return status, None
             return status, _link(handle, _volume(handle))
