@@ -336,20 +336,30 @@ class Tree:
 
     def lstat(self, path: bytes) -> os.stat_result:
         """Return the status of `path`, a link itself if it is one."""
-        return self.status_and_link(path)[0]
+        handle = self._open(path, _BARE, 0)
+        try:
+            return self._status(handle, path)
+        finally:
+            _close(handle)
 
     def status_and_link(self, path: bytes) -> tuple[os.stat_result, bytes | None]:
         """Return the status of `path`, and where it leads if it is a link: both of the very same file."""
         handle = self._open(path, _BARE, 0)
         try:
-            # The root of a volume stands for nothing else; Wine says so of one that is mounted on another.
-            ignored = 0 if _parts(self.root + path)[1] else REPARSE_POINT
-            status = _status(handle, _volume_serial(handle), ignored)
+            status = self._status(handle, path)
             if not is_surrogate(status.st_file_attributes, status.st_reparse_tag):
                 return status, None
-            return status, _link(handle, _volume(handle))
+            target = _link(handle, _volume(handle))
+            if not target:
+                raise OSError(errno.EIO, "a link of which nobody can tell where it leads", path)
+            return status, target
         finally:
             _close(handle)
+
+    def _status(self, handle: int, path: bytes) -> os.stat_result:
+        # The root of a volume stands for nothing else; Wine says so of one that is mounted on another.
+        ignored = 0 if _parts(self.root + path)[1] else REPARSE_POINT
+        return _status(handle, _volume_serial(handle), ignored)
 
     def true_name(self, path: bytes) -> bytes:
         """Return the last name of the canonical `path` as its folder spells it: long, and in its own case."""
