@@ -349,7 +349,9 @@ def _windows_rule(
             item.problems.add(place, f"{_why(error, text)}: {show(text)}")
             return None
         if rule.destination_path.startswith(b"/UNC/") and not network:
-            message = "is on another machine, where only an item looks that says networkFileSystems"
+            message = (
+                "is on another machine: looked at only where an item says networkFileSystems and the policy allows it"
+            )
             item.problems.add(place, message, Severity.WARNING)
         return rule
 

@@ -74,11 +74,12 @@ class Variables(msgspec.Struct, frozen=True):
         """Return `path` with every variable filled in. Raises RuleError."""
         return _REFERENCE.sub(self._value, path)
 
-    def fill_windows(self, path: str) -> str:
-        """Return the Windows `path` with every variable filled in; as it is on other machines. Raises RuleError."""
-        if self.windows is None:
-            return path
-        return windows_variables.fill(path, self.windows, {name.upper(): text for name, text in self.declared.items()})
+    def fill_windows(self, path: str) -> str | None:
+        """Return the Windows `path` with every variable filled in; None on other machines. Raises RuleError."""
+        if self.windows is None and sys.platform != "win32":
+            return None
+        declared = {name.upper(): text for name, text in self.declared.items()}
+        return windows_variables.fill(path, self.windows or {}, declared)
 
     def _value(self, found: re.Match[bytes]) -> bytes:
         if found[1] is None:  # something with a backslash: as it stands

@@ -24,9 +24,9 @@ def windows_pattern(path: str, variables: Variables | None = None) -> bytes:
 
     Without `variables`, or with those of another system, one that begins the path stands for a drive.
     """
-    filled = path if variables is None else variables.fill_windows(path)
-    if variables is None or variables.windows is None:
-        filled = windows_variables.stand_in(filled)
+    filled = None if variables is None else variables.fill_windows(path)
+    if filled is None:
+        filled = windows_variables.stand_in(path)
     if "\0" in filled:
         raise RuleError("contains a NUL character, which no path can")
     return _names(carried(filled.encode("utf-8", "surrogatepass")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,6 +109,12 @@ def test_unknown_variables_and_other_machines_are_told() -> None:
         ("warning", "leInfo[1].path"),
         ("error", "leInfo[2].path"),
     ]
+
+
+def test_a_windows_that_nobody_asked_sets_nothing() -> None:
+    asked = Variables() if sys.platform == "win32" else Variables(windows={})
+    with pytest.raises(RuleError, match="winDir"):
+        asked.fill_windows("%winDir%\\x")
 
 
 @given(st.text())
