@@ -235,13 +235,13 @@ class Looker:
             else:
                 link = _Link.of(folder_fd, candidate)
                 fd = self._tree.open_bare(target.path)
+            try:
+                return self._item(fd, path, native.fstat(fd), link=link)
+            finally:
+                os.close(fd)
         except OSError:
             status = candidate.status if target is None else target.status
             return self._item(None, path, status, link=link)
-        try:
-            return self._item(fd, path, native.fstat(fd), link=link)
-        finally:
-            os.close(fd)
 
     def _result(
         self, candidate: Candidate, item: FileItem, signature: bytes, status: os.stat_result, problem: str

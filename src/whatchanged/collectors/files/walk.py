@@ -245,7 +245,8 @@ class FileCollector:
                 self.tally.deny(place.shown, reason_of(error))
                 yield Pending(FolderLook(place.shown, denied=True, complete=True), [], 0, {}, None)
             return
-        if place.real != b"/" and (device := self._machine.barrier_devices.get(native.fstat(fd).st_dev)) is not None:
+        devices = self._machine.barrier_devices
+        if devices and place.real != b"/" and (device := devices.get(native.fstat(fd).st_dev)) is not None:
             os.close(fd)
             if device is not Barrier.PSEUDO:
                 self.skip(place.shown, device, b"")

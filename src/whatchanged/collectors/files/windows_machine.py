@@ -19,6 +19,8 @@ __all__ = ["Machine", "network_mounts"]
 _REMOTE = 4
 """DRIVE_REMOTE."""
 _UNC = b"/UNC"
+_CACHE = 100_000
+"""Spellings that are remembered."""
 
 _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
 _drive_type = _kernel32.GetDriveTypeW
@@ -87,6 +89,8 @@ class Machine:
         if found is None:
             above, _, name = path.rpartition(b"/")
             folder = self.spelled(above)
+            if len(self._spelled) >= _CACHE:
+                self._spelled.clear()
             found = self._spelled[path] = b"%b/%b" % (folder, self._name(folder, name))
         return found
 

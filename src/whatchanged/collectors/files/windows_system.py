@@ -17,6 +17,7 @@ import errno
 import msvcrt
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import wintypes
@@ -75,8 +76,8 @@ PIECE = 1024 * 1024
 _ZEROS = memoryview(bytes(PIECE))
 
 _DRIVE = re.compile(rb"[A-Z]:\Z")
-_NO_NAME = re.compile(rb"[\\:\0]")
-"""No file can bear these: a backslash would lead through folders, a colon to a stream."""
+_NO_NAME = re.compile(rb"[\\/:\0]")
+"""No file can bear these: a slash would lead through folders, a colon to a stream."""
 
 _SYNCHRONIZE, _READ_CONTROL = 0x100000, 0x20000
 _READ_DATA, _TRAVERSE, _READ_ATTRIBUTES = 0x1, 0x20, 0x80
@@ -219,7 +220,7 @@ def _open_in(root: int, name: bytes, access: int, options: int = 0) -> int:
 def _open_for_facts(root: int, name: bytes, options: int = 0) -> int:
     try:
         return _open_in(root, name, _BARE | _READ_CONTROL, options)
-    except PermissionError:  # the owner of a folder may always be asked for a status, but not for an access list
+    except PermissionError:  # who may list a folder may know the status of what is in it, but not its access list
         return _open_in(root, name, _BARE, options)
 
 
@@ -323,16 +324,20 @@ class Tree:
         return _descriptor(self._open(path, _BARE | _READ_CONTROL, 0))
 
     def open_file(self, path: bytes) -> int:
-        """Open a regular file for reading; anything else is ENOTDIR, and is never opened."""
+        """Open a regular file for reading; anything else is ENOTDIR: a link is opened as itself, and not read."""
         folder, _, name = path.rpartition(b"/")
-        fd = self.open_folder(folder)
+        folder_fd = self.open_folder(folder)
         try:
-            status = Entry(name, fd).stat(follow_symlinks=False)
-            if status.st_mode & 0o170000 != 0o100000:
-                raise OSError(errno.ENOTDIR, "not a regular file", path)
-            return open_in(name, fd)
+            fd = open_in(name, folder_fd)
         finally:
+            os.close(folder_fd)
+        try:
+            if not stat.S_ISREG(fstat(fd).st_mode):
+                raise OSError(errno.ENOTDIR, "not a regular file", path)
+        except BaseException:
             os.close(fd)
+            raise
+        return fd
 
     def lstat(self, path: bytes) -> os.stat_result:
         """Return the status of `path`, a link itself if it is one."""
@@ -510,7 +515,10 @@ class _Listed:
         return bool(self._attributes & DIRECTORY)
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        handle = _open(self._folder, self.name, _BARE, 0)
+        name = self.name.encode("utf-8", "surrogatepass")
+        if _NO_NAME.search(name):  # a file system of somebody else's making
+            raise OSError(errno.EINVAL, "no file can bear this name", name)
+        handle = _open_in(self._folder, name, _BARE)
         try:
             return _status(handle)
         finally:
@@ -706,7 +714,7 @@ def _security(handle: int) -> str:
 
 
 def _streams(handle: int) -> tuple[tuple[bytes, int], ...]:
-    """Return the alternate data streams; none where the file system does not know them or tells of too many."""
+    """Return the alternate data streams; none where the file system cannot tell, or tells of more than 1 MiB."""
     size = 4096
     while size <= _MAX_STREAMS:
         buffer = ctypes.create_string_buffer(size)
@@ -717,5 +725,8 @@ def _streams(handle: int) -> tuple[tuple[bytes, int], ...]:
             continue
         if status & 0x80000000:
             return ()
-        return tuple(parse_streams(buffer.raw[: io.information]))
+        try:
+            return tuple(parse_streams(buffer.raw[: io.information]))
+        except ValueError:  # a file system of somebody else's making
+            return ()
     return ()
