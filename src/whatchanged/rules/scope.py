@@ -46,6 +46,7 @@ class _Pattern(msgspec.Struct, frozen=True):
     segments: tuple[Segment, ...]
     """As names are compared with it."""
     written: tuple[Segment, ...]
+    """As the rule has it (of what it excludes as above): where a walk begins."""
     rule: int
     """Number of its rule."""
     excludes: bytes = b""
@@ -53,10 +54,12 @@ class _Pattern(msgspec.Struct, frozen=True):
 
 
 def _patterns(number: int, rule: FileRule, *, folds: bool) -> Iterator[_Pattern]:
-    for segments, written in zip(expand(_folded(rule) if folds else rule), expand(rule), strict=True):
-        yield _Pattern(segments, written, number)
+    written = expand(rule)
+    for segments, as_written in zip(expand(_folded(rule)) if folds else written, written, strict=True):
+        yield _Pattern(segments, as_written, number)
     for entry in rule.exclude:
-        yield _Pattern(excluded(fold_pattern(entry) if folds else entry), excluded(entry), number, entry)
+        segments = excluded(fold_pattern(entry) if folds else entry)
+        yield _Pattern(segments, segments, number, entry)
 
 
 def _folded(rule: FileRule) -> FileRule:

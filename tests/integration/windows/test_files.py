@@ -306,6 +306,12 @@ def test_a_path_is_looked_at_by_its_own_spelling(folder: Path) -> None:
     assert machine.vanished() == [key(folder / "Sub" / "File.txt")]
 
 
+def test_a_path_of_a_thousand_names_is_survived(folder: Path) -> None:
+    machine = Machine(f"{folder}\\*")
+    with PathLooker(machine.scope) as looker:
+        assert isinstance(looker.look(key(folder) + b"/d" * 1_500), Missing)
+
+
 def test_the_rule_that_everybody_has() -> None:
     machine = Machine("%winDir%\\System32\\*.*", recurse=False)
     found = machine.collect(content=False)

@@ -10,7 +10,7 @@ import ctypes
 from collections.abc import Callable, Collection, Mapping
 from ctypes import wintypes
 
-from whatchanged.collectors.files.links import Resolver
+from whatchanged.collectors.files.links import GONE_ERRORS, Resolver
 from whatchanged.collectors.files.mounts import Barrier, Mount
 from whatchanged.collectors.files.windows_system import FactReader, Tree, use_backup_right
 
@@ -83,24 +83,35 @@ class Machine:
 
         Raises OSError where that cannot be told. Links on the way stay what they are.
         """
-        if path in (b"", b"/"):
-            return path
         found = self._spelled.get(path)
         if found is None:
-            above, _, name = path.rpartition(b"/")
-            folder = self.spelled(above)
             if len(self._spelled) >= _CACHE:
                 self._spelled.clear()
-            found = self._spelled[path] = b"%b/%b" % (folder, self._name(folder, name))
+            found = self._spelled[path] = self._spell([name for name in path.split(b"/") if name]) or path
         return found
 
-    def _name(self, folder: bytes, name: bytes) -> bytes:
-        if not folder and self._root == b"/":
-            return name.upper() if len(name) == 2 else name
-        real = self.resolver.canonical(folder or b"/")
-        if real is None:
-            return name
-        try:
-            return self.tree.true_name((b"" if real == b"/" else real) + b"/" + name)
-        except FileNotFoundError:
-            return name
+    def _spell(self, names: list[bytes]) -> bytes:
+        shown = b""
+        if names and self._root == b"/" and len(names[0]) == len(b"C:"):
+            names[0] = names[0].upper()
+        while names:
+            real = self.resolver.canonical(shown) if shown else b""
+            known = None if real is None else self._longest(real, names)
+            if known is None:
+                return b"/".join([shown, *names])
+            count, spelled = known
+            shown = b"/".join([shown, *spelled])
+            names = names[count:]
+        return shown
+
+    def _longest(self, real: bytes, names: list[bytes]) -> tuple[int, list[bytes]] | None:
+        """Return how many of `names` can be opened from `real` on, up to a link, and their spelling."""
+        for count in range(len(names), 0, -1):
+            try:
+                path = self.tree.true_path(b"/".join([real, *names[:count]]))
+            except OSError as error:
+                if error.errno not in GONE_ERRORS:
+                    raise
+            else:
+                return count, path.split(b"/")[-count:]
+        return None

@@ -366,13 +366,17 @@ class Tree:
         ignored = 0 if _parts(self.root + path)[1] else REPARSE_POINT
         return _status(handle, _volume_serial(handle), ignored)
 
-    def true_name(self, path: bytes) -> bytes:
-        """Return the last name of the canonical `path` as its folder spells it: long, and in its own case."""
+    def true_path(self, path: bytes) -> bytes:
+        """Return the canonical `path` as its folders spell it: long names in their own case. Raises OSError."""
+        below = len(_parts(self.root + path)[1])
         handle = self._open(path, _BARE, 0)
         try:
-            return _spelling(handle)
+            spelled = _spelling(handle).split(b"\\")
         finally:
             _close(handle)
+        names = [name for name in path.split(b"/") if name]
+        count = min(below, len(names))
+        return b"/" + b"/".join([*names[: len(names) - count], *spelled[len(spelled) - count :]])
 
     def _open(self, path: bytes, access: int, options: int) -> int:
         """Open each name from the folder before it. Raises OSError; a link on the way is ELOOP."""
@@ -422,7 +426,7 @@ def _parts(path: bytes) -> tuple[str, list[bytes]]:
 
 
 def _spelling(handle: int) -> bytes:
-    """Return the last name of a handle's path, normalized: long, and in its own case. Raises OSError."""
+    """Return the path of a handle within its volume, normalized: long names in their own case. Raises OSError."""
     buffer = ctypes.create_string_buffer(_BUFFER + 8)
     status = _query_information(handle, _IoStatus(), buffer, len(buffer), _NORMALIZED_NAME)
     if status & 0x80000000:  # file systems that know one name a file need not have this form
@@ -430,7 +434,7 @@ def _spelling(handle: int) -> bytes:
     if status & 0x80000000:
         raise _error(status)
     length = int.from_bytes(buffer.raw[:4], "little")
-    return wtf8(buffer.raw[4 : 4 + length]).rpartition(b"\\")[2]
+    return wtf8(buffer.raw[4 : 4 + length])
 
 
 def _volume(handle: int) -> bytes:
@@ -475,7 +479,7 @@ class Entry:
         handle = _open_in(msvcrt.get_osfhandle(fd), name, _BARE)
         try:
             self._status = _status(handle)
-            if _spelling(handle) != name:
+            if _spelling(handle).rpartition(b"\\")[2] != name:
                 raise FileNotFoundError(errno.ENOENT, "it is spelled otherwise", name)
         finally:
             _close(handle)
