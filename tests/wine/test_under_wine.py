@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +19,11 @@ SUITES = {
     "tests/unit/ipc": 40,
     "tests/unit/wire": 50,
     "tests/unit/records": 50,
+    "tests/unit/collectors": 41,
+    "tests/unit/rules": 234,
     "tests/unit/forwarder": 20,
     "tests/unit/test_settings_loading.py": 5,
-    "tests/integration/windows": 88,
+    "tests/integration/windows": 108,
     "tests/unit/cli/test_windows_services.py": 14,
     "tests/e2e/windows": 12,
 }
@@ -40,6 +44,42 @@ def test_doctor_says_what_is_missing(windows: Windows, tmp_path: Path) -> None:
     assert findings["data folder"]["Status"] == "Error"
     assert findings["forwarder"]["Detail"].startswith("cannot connect to \\\\.\\pipe\\whatchanged_")
     assert "Traceback" not in done.stderr
+
+
+def collect_files(windows: Windows, tmp_path: Path, path: str) -> tuple[list[dict[str, Any]], str]:
+    """Return the rows of the files that a rule takes, and what else was said."""
+    source = {
+        "extensionName": "ChangeTracking-Windows",
+        "extensionSettings": {"fileSettings": {"fileInfo": [{"name": "texts", "path": path}]}},
+        "streams": ["Microsoft-ConfigurationChange"],
+    }
+    rule = tmp_path / "rule.json"
+    rule.write_text(json.dumps({"properties": {"dataSources": {"extensions": [source]}}}))
+    done = windows.python("-m", "whatchanged", "collect", "files", "--rule", windows.path(rule), "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def test_a_reparse_point_is_not_walked_through(windows: Windows, tmp_path: Path) -> None:
+    # What is mounted on a folder of ours is a mount point to Wine, of which it does not say where it leads.
+    assert Path("/proc/version").is_file()
+    rows, said = collect_files(windows, tmp_path, "Z:\\proc\\*")
+    assert rows == []
+    assert "Z:\\proc: E" in said
+    assert "Partial: 0 items seen" in said
+
+
+def test_files_are_collected_by_a_rule(windows: Windows, tmp_path: Path) -> None:
+    folder = tmp_path / "Texts"
+    folder.mkdir()
+    (folder / "One.TXT").write_bytes(b"one")
+    (folder / "two.log").write_bytes(b"two")
+    rows, said = collect_files(windows, tmp_path, windows.path(folder).swapcase() + "\\*.txt")
+    (row,) = rows
+    assert row["FileSystemPath"] == windows.path(folder / "One.TXT")
+    assert (row["FileContentChecksum"], row["RuleName"]) == (hashlib.sha256(b"one").hexdigest().upper(), "texts")
+    assert (row["Attributes"], row["Acls"][:7]) == ("Archive", "O:S-1-5")
+    assert "Ok: 1 items seen" in said
 
 
 @pytest.mark.parametrize("suite", SUITES)

@@ -13,6 +13,7 @@ from whatchanged.cli.options import add_settings, load_values
 from whatchanged.cli.output import Output
 from whatchanged.cli.rules import read_document
 from whatchanged.errors import SettingsError
+from whatchanged.records.windows_paths import path_text
 
 NAME = "collect"
 SUMMARY = "What the collector sees now: no state, no server"
@@ -59,18 +60,15 @@ class _NothingKnown:
 
 
 def _files(rule: str | None, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
-    if sys.platform == "win32":
-        raise SettingsError(_NOT_YET)
-    else:
-        from whatchanged.collectors.files import FileCollector
-        from whatchanged.rules.scope import FileScope
+    from whatchanged.collectors.files import FileCollector
+    from whatchanged.rules.scope import FileScope
 
-        scope = FileScope(_file_rules(rule, os.fsdecode(root)))
-        collector = FileCollector(scope, root=root, known=_NothingKnown(), stop=threading.Event())
-        for look in collector.run():
-            for looked in look.looked:
-                yield {"ConfigDataType": "Files", **looked.item.columns(), "RuleName": ", ".join(looked.rules)}
-        say_outcome(collector.outcome, problems)
+    scope = FileScope(_file_rules(rule, os.fsdecode(root)))
+    collector = FileCollector(scope, root=root, known=_NothingKnown(), stop=threading.Event())
+    for look in collector.run():
+        for looked in look.looked:
+            yield {"ConfigDataType": "Files", **looked.item.columns(), "RuleName": ", ".join(looked.rules)}
+    say_outcome(collector.outcome, problems)
 
 
 def _file_rules(file: str | None, root: str) -> list[Any]:
@@ -78,7 +76,9 @@ def _file_rules(file: str | None, root: str) -> list[Any]:
 
     document = rules.DEFAULT_RULE if file is None else read_document(file)
     found = rules.read(document, rules.Variables.load(root))
-    return [entry for rule in found for source in rule.sources for entry in source.settings.files]
+    return [
+        entry for rule in found for source in rule.sources_of(rules.OWN_EXTENSION) for entry in source.settings.files
+    ]
 
 
 def _software(rule: str | None, root: bytes, problems: list[str]) -> Iterator[dict[str, Any]]:
@@ -108,7 +108,9 @@ def _daemons(rule: str | None, root: bytes, problems: list[str]) -> Iterator[dic
 def say_outcome(outcome: Any, problems: list[str]) -> None:
     """Put what could not be looked at into words."""
     for failure in outcome.failures:
-        path = failure.path.decode(errors="replace") if isinstance(failure.path, bytes) else failure.path
+        path = failure.path
+        if isinstance(path, bytes):
+            path = os.fsencode(path_text(path)).decode(errors="replace")
         problems.append(f"{path}: {failure.reason}")
     if outcome.failures_total > len(outcome.failures):
         problems.append(f"and {outcome.failures_total - len(outcome.failures)} more failures")

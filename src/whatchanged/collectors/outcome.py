@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -18,6 +19,11 @@ import msgspec
 
 __all__ = ["Failure", "Outcome", "RunStatus", "Skipped", "Snapshot", "Tally", "covering", "joined", "reason_of"]
 
+_WINDOWS_REASONS = {
+    32: "EACCES: another program has it open and shares it with nobody",  # ERROR_SHARING_VIOLATION
+    33: "EACCES: another program has locked a part of it",  # ERROR_LOCK_VIOLATION
+    4350: "ENODATA: it is not on this machine, and is not fetched",  # ERROR_FILE_OFFLINE
+}
 MAX_FAILURES = 200
 """Failures an outcome names; `failures_total` counts all."""
 MAX_DENIED = 10_000
@@ -196,5 +202,7 @@ def covering(folders: set[bytes], limit: int) -> set[bytes]:
 
 def reason_of(error: OSError) -> str:
     """Return an operating system error as a name and text that do not depend on the language of the machine."""
+    if sys.platform == "win32" and (said := _WINDOWS_REASONS.get(error.winerror or 0)):
+        return said
     number = error.errno or 0
     return f"{errno.errorcode.get(number, number)}: {os.strerror(number)}"

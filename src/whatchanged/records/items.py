@@ -18,6 +18,7 @@ import msgspec
 
 from whatchanged.records.registry_values import MAX_SHOWN, data_text, name_bytes, type_name
 from whatchanged.records.times import time_text
+from whatchanged.records.windows_paths import is_windows, shown, shown_link
 
 __all__ = [
     "DaemonItem",
@@ -33,6 +34,29 @@ __all__ = [
 ]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ATTRIBUTES = {
+    0x1: "ReadOnly",
+    0x2: "Hidden",
+    0x4: "System",
+    0x10: "Directory",
+    0x20: "Archive",
+    0x40: "Device",
+    0x100: "Temporary",
+    0x200: "SparseFile",
+    0x400: "ReparsePoint",
+    0x800: "Compressed",
+    0x1000: "Offline",
+    0x2000: "NotContentIndexed",
+    0x4000: "Encrypted",
+    0x8000: "IntegrityStream",
+    0x20000: "NoScrubData",
+    0x40000: "RecallOnOpen",
+    0x80000: "Pinned",
+    0x100000: "Unpinned",
+    0x400000: "RecallOnDataAccess",
+}
+"""Attributes by the names of .NET's FileAttributes, which are those that people know from the table."""
+_STREAMS_SHOWN = 20
 
 Value = str | int | float | bool | None
 
@@ -77,11 +101,19 @@ def clean_text(raw: bytes) -> str | None:
     return None if _CONTROL.search(text) else text
 
 
+def _readable(raw: bytes) -> str:
+    text = clean_text(raw)
+    return text if text is not None else raw.decode(errors="replace")
+
+
 def path_columns(path: bytes) -> dict[str, Value]:
-    """Return FileSystemPath, Name, Location and, when the path is not clean text, PathBytes."""
+    """Return FileSystemPath, Name, Location and, when the path is not clean text, PathBytes.
+
+    `path` is as people write it; of Windows in WTF-8.
+    """
     text = clean_text(path)
     readable = text if text is not None else path.decode(errors="replace")
-    location, _, name = readable.rpartition("/")
+    location, _, name = readable.rpartition("\\" if is_windows(path) else "/")
     columns: dict[str, Value] = {"FileSystemPath": readable, "Name": name, "Location": location or "/"}
     if text is None:
         columns["PathBytes"] = base64.b64encode(path).decode("ascii")
@@ -96,9 +128,9 @@ class FileItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """
 
     path: bytes
-    """Exact path: `os.fsencode` of it, on Windows too (WTF-8)."""
+    """Exact path: `os.fsencode` of it; of Windows as `whatchanged.records.windows_paths` carries it."""
     mode: int
-    """`st_mode`: type and permission bits."""
+    """`st_mode`: type and permission bits; of Windows the type alone."""
     size: int = 0
     modified_ns: int = 0
     created_ns: int | None = None
@@ -108,7 +140,10 @@ class FileItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     owner: str = ""
     group: str = ""
     acl: str = ""
-    """POSIX access (and default) ACL in `getfacl --omit-header` entries joined by commas; empty if trivial."""
+    """POSIX access (and default) ACL in `getfacl --omit-header` entries joined by commas; empty if trivial.
+
+    Of Windows owner, group and access list as SDDL; empty if they may not be read.
+    """
     sha256: bytes = b""
     """Digest of the content; empty when there is none (no regular file, or it could not be read)."""
     link_target: bytes | None = None
@@ -117,6 +152,10 @@ class FileItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """How many names (hard links) the entry itself has; 1 of a folder, 0 when it is not known."""
     link_created_ns: int | None = None
     """Birth time of a followed link itself."""
+    file_attributes: int | None = None
+    """FILE_ATTRIBUTE_… bits (MS-FSCC 2.6); None where there are none: the item is not of Windows."""
+    streams: tuple[tuple[bytes, int], ...] = ()
+    """Alternate data streams by name: name (WTF-8, such as `Zone.Identifier`) and bytes."""
 
     kind: ClassVar[Kind] = Kind.FILES
 
@@ -130,7 +169,9 @@ class FileItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         return self.link_created_ns if followed else self.created_ns
 
     def attributes(self) -> str:
-        """Type and mode as `ls -l` shows them; of a link also where it leads."""
+        """Type and mode as `ls -l` shows them, of Windows the attributes and streams; of a link also where it leads."""
+        if self.file_attributes is not None:
+            return self._windows_attributes(self.file_attributes)
         if self.link_target is None:
             return stat.filemode(self.mode)
         target = clean_text(self.link_target)
@@ -140,7 +181,7 @@ class FileItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
     def columns(self) -> dict[str, Value]:
         """Facts as columns of ConfigurationData."""
-        columns = path_columns(self.path)
+        columns = path_columns(self.path if self.file_attributes is None else shown(self.path))
         columns["Size"] = self.size
         columns["DateModified"] = time_text(self.modified_ns)
         if self.created_ns is not None:
@@ -158,7 +199,7 @@ class FileItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
             "Size": None if folder else self.size,
             "DateCreated": self.created_ns,
             "DateModified": None if folder else self.modified_ns // 100,
-            "Attributes": (self.mode, self.link_mode, self.link_target),
+            "Attributes": (self.mode, self.link_mode, self.link_target, self.file_attributes, self.streams),
             # Ids, not names: renaming an account is no change of its ten thousand files.
             "Acls": (self.uid, self.gid, self.acl),
             "FileContentChecksum": self.sha256,
@@ -169,7 +210,18 @@ class FileItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
             del facts["DateCreated"]
         return facts
 
+    def _windows_attributes(self, bits: int) -> str:
+        names = [name for bit, name in _ATTRIBUTES.items() if bits & bit] or ["Normal"]
+        text = ", ".join(names)
+        if self.streams:
+            listed = [f"{_readable(name)} ({size})" for name, size in self.streams[:_STREAMS_SHOWN]]
+            left = len(self.streams) - _STREAMS_SHOWN
+            text += f"; streams: {', '.join([*listed, *([f'{left} more'] if left > 0 else [])])}"
+        return text if self.link_target is None else f"{text} -> {_readable(shown_link(self.link_target))}"
+
     def _acls(self) -> str:
+        if self.file_attributes is not None:
+            return self.acl
         owner = f"{self.owner or self.uid}:{self.group or self.gid}"
         return f"{owner} {self.acl}" if self.acl else owner
 

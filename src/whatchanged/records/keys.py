@@ -15,6 +15,7 @@ import msgspec
 from whatchanged.errors import RecordError
 from whatchanged.records.items import Kind, Value
 from whatchanged.records.tables import CONFIGURATION_DATA
+from whatchanged.records.windows_paths import carried, is_windows
 
 __all__ = ["DIGEST_SIZE", "FACT_COLUMNS", "checksum", "item_digest", "row_key"]
 
@@ -54,6 +55,7 @@ def row_key(row: Mapping[str, Value]) -> tuple[Kind, bytes]:
     match kind:
         case Kind.FILES:
             key = _exact(row) or _encoded(_text(row, "FileSystemPath"))
+            key = _carried(key) if is_windows(key) else key
         case Kind.SOFTWARE:
             key = _encoded("\0".join(_text(row, c) for c in ("Location", "SoftwareName", "Architecture")))
         case Kind.DAEMONS | Kind.WINDOWS_SERVICES:
@@ -95,6 +97,13 @@ def _exact(row: Mapping[str, Value]) -> bytes:
         return base64.b64decode(str(encoded), validate=True)
     except ValueError:  # binascii.Error is one; letters beyond ASCII give a plain one
         raise RecordError("no base64", place="PathBytes") from None
+
+
+def _carried(path: bytes) -> bytes:
+    try:
+        return carried(path)
+    except ValueError as error:
+        raise RecordError(str(error), place="FileSystemPath") from None
 
 
 def _text(row: Mapping[str, Value], column: str) -> str:

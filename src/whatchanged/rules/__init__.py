@@ -14,17 +14,17 @@ from whatchanged.rules.items import (
     Problem,
     RegistryRule,
     Severity,
-    WindowsFileRule,
     links_of,
 )
 from whatchanged.rules.policy import Policy
 from whatchanged.rules.scope import FileScope, FolderScope, Reason
-from whatchanged.rules.settings import LINUX, WINDOWS, ExtensionSettings, merge, read_extension_settings
+from whatchanged.rules.settings import LINUX, OWN_EXTENSION, WINDOWS, ExtensionSettings, merge, read_extension_settings
 from whatchanged.rules.variables import Variables
 
 __all__ = [
     "DEFAULT_RULE",
     "LINUX",
+    "OWN_EXTENSION",
     "WINDOWS",
     "DataSource",
     "ExtensionSettings",
@@ -41,7 +41,6 @@ __all__ = [
     "Rule",
     "Severity",
     "Variables",
-    "WindowsFileRule",
     "immutable_id",
     "is_immutable_id",
     "links_of",

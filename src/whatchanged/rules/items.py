@@ -1,4 +1,4 @@
-"""What a rule asks to be looked at: file rules, Windows file rules, registry rules, and problems of a rule."""
+"""What a rule asks to be looked at: file rules, registry rules, and problems of a rule."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["FileRule", "FileType", "Links", "Problem", "RegistryRule", "Severity", "WindowsFileRule", "links_of"]
+__all__ = ["FileRule", "FileType", "Links", "Problem", "RegistryRule", "Severity", "links_of"]
 
 
 class Severity(StrEnum):
@@ -64,11 +64,14 @@ def links_of(rules: Iterable[FileRule]) -> Links:
 
 
 class FileRule(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a Linux `fileInfo` list. `frequency` is in seconds and comes from the settings around it."""
+    """One entry of a `fileInfo` list. `frequency` is in seconds and comes from the settings around it."""
 
     name: str
     destination_path: bytes
-    """As the rule writes it, wildcards and all; a byte that is no UTF-8 may stand as a lone `\\udcXX`."""
+    """As the rule writes it, wildcards and all; a byte that is no UTF-8 may stand as a lone `\\udcXX`.
+
+    Of a Windows rule as `whatchanged.records.windows_paths` carries it.
+    """
     recurse: bool = False
     type: FileType = FileType.FILE
     links: Links = Links.FOLLOW
@@ -90,6 +93,8 @@ class FileRule(msgspec.Struct, frozen=True, kw_only=True):
     """Immutable id of the data collection rule it comes from."""
     place: str = ""
     """JSON path of the item in its document."""
+    written: str = ""
+    """The path of a Windows rule as it stands there."""
 
     def identity(self) -> str:
         """Return a stable fingerprint (32 hex digits) of what the rule selects and how it treats links.
@@ -102,26 +107,8 @@ class FileRule(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
     def __str__(self) -> str:
-        path = self.destination_path.decode(errors="backslashreplace")
+        path = self.written or self.destination_path.decode(errors="backslashreplace")
         return f"{self.name} ({path}{', recursive' if self.recurse else ''})"
-
-
-class WindowsFileRule(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a Windows `fileInfo` list."""
-
-    name: str
-    path: str
-    recurse: bool = False
-    type: FileType = FileType.FILE
-    enabled: bool = True
-    upload_content: bool = False
-    frequency: float = 2700.0
-    checksum: str = "Sha256"
-    max_contents_returnable: int = 5_000_000
-    max_output_size: int = 500_000
-    group_tag: str = ""
-    description: str = ""
-    configuration_id: str = ""
 
 
 class RegistryRule(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from whatchanged.rules.items import FileRule, FileType
 from whatchanged.rules.patterns import MAX_PATH
 from whatchanged.rules.scope import FileScope
 from whatchanged.rules.variables import NAME
+from whatchanged.rules.windows_patterns import windows_pattern
 
 __all__ = ["CONTENT_DENY", "DEFAULT_PATH", "Policy"]
 
@@ -107,6 +108,20 @@ CONTENT_DENY: tuple[bytes, ...] = (
     b"/etc/kubernetes/**",
     b"/etc/rancher/**",
     b"/var/lib/whatchanged/**",
+    # of Windows, also on a disk of it that is mounted here
+    b"/**/Windows/System32/config/**",
+    b"/**/Windows/NTDS/**",
+    b"/**/Windows/Panther/**",
+    b"/**/Windows/System32/Microsoft/Protect/**",
+    b"/**/Users/*/NTUSER.DAT*",
+    b"/**/AppData/*/Microsoft/Credentials/**",
+    b"/**/AppData/*/Microsoft/Crypto/**",
+    b"/**/AppData/*/Microsoft/Protect/**",
+    b"/**/AppData/*/Microsoft/Vault/**",
+    b"/**/ProgramData/Microsoft/Crypto/**",
+    b"/**/ProgramData/Microsoft/Vault/**",
+    b"/**/ProgramData/ssh/ssh_host_*_key*",
+    b"/**/ProgramData/whatchanged/**",
 )
 """Files whose content is never uploaded: accounts, keys, secrets. Their changes are still recorded."""
 
@@ -289,6 +304,10 @@ def _variables(values: dict[str, Any], problems: list[str]) -> tuple[tuple[str, 
     return tuple(sorted((name, str(text)) for name, text in value.items()))
 
 
+def _pattern(text: str) -> bytes:
+    return windows_pattern(text) if sys.platform == "win32" else text.encode("utf-8", "surrogateescape")
+
+
 def _paths(values: dict[str, Any], key: str, problems: list[str]) -> tuple[bytes, ...]:
     value = values.get(key, [])
     if not isinstance(value, list) or len(value) > _MAX_PATHS:
@@ -297,9 +316,9 @@ def _paths(values: dict[str, Any], key: str, problems: list[str]) -> tuple[bytes
     paths: list[bytes] = []
     for number, text in enumerate(value):
         try:
-            path = str(text).encode("utf-8", "surrogateescape") if isinstance(text, str) else b""
+            path = _pattern(text) if isinstance(text, str) else b""
             _scope([path])
-        except (RuleError, UnicodeError) as error:
+        except (RuleError, ValueError) as error:
             problems.append(f"{key}[{number}] {error}: {text!r}")
         else:
             paths.append(path)

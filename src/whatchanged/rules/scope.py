@@ -11,12 +11,14 @@ Paths are exact bytes. Whether a rule takes folders is a matter of `FileRule.typ
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
 from whatchanged.rules.items import FileRule, FileType, Links, links_of
 from whatchanged.rules.patterns import Segment, Wild, excluded, expand, parts_of
+from whatchanged.rules.windows_patterns import fold, fold_pattern
 
 __all__ = ["FileScope", "FolderScope", "Reason"]
 
@@ -42,19 +44,35 @@ class Reason(msgspec.Struct, frozen=True):
 
 class _Pattern(msgspec.Struct, frozen=True):
     segments: tuple[Segment, ...]
+    """As names are compared with it."""
+    written: tuple[Segment, ...]
+    """As the rule has it (of what it excludes as above): where a walk begins."""
     rule: int
     """Number of its rule."""
     excludes: bytes = b""
     """The entry of `exclude` that it is, empty for what the rule takes."""
 
 
+def _patterns(number: int, rule: FileRule, *, folds: bool) -> Iterator[_Pattern]:
+    written = expand(rule)
+    for segments, as_written in zip(expand(_folded(rule)) if folds else written, written, strict=True):
+        yield _Pattern(segments, as_written, number)
+    for entry in rule.exclude:
+        segments = excluded(fold_pattern(entry) if folds else entry)
+        yield _Pattern(segments, segments, number, entry)
+
+
+def _folded(rule: FileRule) -> FileRule:
+    return msgspec.structs.replace(rule, destination_path=fold_pattern(rule.destination_path))
+
+
 class _Automaton:
-    def __init__(self, rules: Sequence[FileRule]) -> None:
+    def __init__(self, rules: Sequence[FileRule], *, folds: bool) -> None:
         self.rules = rules
+        self.folds = folds
         self.patterns: list[_Pattern] = []
         for number, rule in enumerate(rules):
-            self.patterns += (_Pattern(segments, number) for segments in expand(rule))
-            self.patterns += (_Pattern(excluded(entry), number, entry) for entry in rule.exclude)
+            self.patterns += _patterns(number, rule, folds=folds)
         # What is asked of every place of every new state, side by side.
         self._ends = [len(pattern.segments) for pattern in self.patterns]
         self._owners = [pattern.rule for pattern in self.patterns]
@@ -254,6 +272,8 @@ class FolderScope:
         """Return the state of `name` in this folder."""
         if not self._sorted:
             self._sort()
+        if self._automaton.folds and (self._matchers or self._literals):
+            name = fold(name)
         if not self._matchers and name not in self._literals:
             same = self._same
             if same is None:
@@ -299,10 +319,12 @@ class FolderScope:
 class FileScope:
     """Everything that the enabled ones of `rules` take. Raises RuleError for a rule that cannot work."""
 
-    def __init__(self, rules: Sequence[FileRule]) -> None:
+    def __init__(self, rules: Sequence[FileRule], *, folds: bool = sys.platform == "win32") -> None:
+        """`folds`: names that differ in case alone are one name, as on Windows."""
         self.all_rules: tuple[FileRule, ...] = tuple(rules)
         self.rules: tuple[FileRule, ...] = tuple(rule for rule in rules if rule.enabled)
-        self._automaton = _Automaton(self.rules)
+        self._folds = folds
+        self._automaton = _Automaton(self.rules, folds=folds)
 
     def __bool__(self) -> bool:
         """Whether there is a rule at all."""
@@ -311,10 +333,11 @@ class FileScope:
     def roots(self) -> tuple[bytes, ...]:
         """Return the folders in which a walk must begin, sorted; none is below another."""
         roots: list[bytes] = []
-        begins = {_root(pattern.segments) for pattern in self._automaton.patterns if not pattern.excludes}
-        for root in sorted(begins, key=parts_of):
+        same = fold if self._folds else bytes
+        begins = {_root(pattern.written) for pattern in self._automaton.patterns if not pattern.excludes}
+        for root in sorted(begins, key=lambda root: (parts_of(same(root)), root)):
             # A folder that its own rule excludes holds nothing to take.
-            if (not roots or not _below(root, roots[-1])) and self.descend(root):
+            if (not roots or not _below(same(root), same(roots[-1]))) and self.descend(root):
                 roots.append(root)
         return tuple(roots)
 
@@ -344,14 +367,17 @@ class FileScope:
         state = self.for_folder(parent).step(name)
         return state.folders if folder else state.files
 
+    def _of(self, rules: Sequence[FileRule]) -> FileScope:
+        return FileScope(rules, folds=self._folds)
+
     def subset(self, names: Collection[str]) -> FileScope:
         """Return the scope of the rules with these names."""
-        return FileScope([rule for rule in self.all_rules if rule.name in names])
+        return self._of([rule for rule in self.all_rules if rule.name in names])
 
     def by_frequency(self) -> dict[float, FileScope]:
         """Return a scope for each frequency (seconds), the most frequent first."""
         return {
-            frequency: FileScope([rule for rule in self.rules if rule.frequency == frequency])
+            frequency: self._of([rule for rule in self.rules if rule.frequency == frequency])
             for frequency in sorted({rule.frequency for rule in self.rules})
         }
 
@@ -368,7 +394,7 @@ class FileScope:
         ]
         reasons += [
             Reason("Disabled", f"rule {rule} would take it, but is disabled", rule.name)
-            for rule in _scope_of(_enabled(rule) for rule in self.all_rules if not rule.enabled).match(path)
+            for rule in self._of([_enabled(rule) for rule in self.all_rules if not rule.enabled]).match(path)
         ]
         reasons += [
             Reason("Excluded", f"rule {rule} leaves it out: it excludes {os.fsdecode(entry)}", rule.name)
@@ -387,7 +413,7 @@ class FileScope:
             rule = self.rules[number]
             for entry in rule.exclude:
                 everything = FileRule(name="", destination_path=b"/", recurse=True, type=FileType.ANY, exclude=(entry,))
-                if not FileScope([everything]).match(path):
+                if not self._of([everything]).match(path):
                     found.append((rule, entry))
                     break
         return found
@@ -395,7 +421,7 @@ class FileScope:
     def _numbers(self, path: bytes, variants: Sequence[FileRule]) -> list[int]:
         """Return which of `variants` (of our rules, in their order) take `path`."""
         named = [msgspec.structs.replace(rule, name=str(number)) for number, rule in enumerate(variants)]
-        return [int(rule.name) for rule in FileScope(named).match(path)]
+        return [int(rule.name) for rule in self._of(named).match(path)]
 
     def _nearly(self, path: bytes) -> list[Reason]:
         deeper = [msgspec.structs.replace(rule, recurse=True) for rule in self.rules]
@@ -414,7 +440,7 @@ class FileScope:
     def _near(self, path: bytes) -> list[FileRule]:
         """Rules with a pattern for names in the folder of `path`; rules for one other name would only be noise."""
         folder = path.rstrip(b"/").rpartition(b"/")[0]
-        return [rule for rule in self.rules if FileScope([rule]).for_folder(folder).chooses_names]
+        return [rule for rule in self.rules if self._of([rule]).for_folder(folder).chooses_names]
 
 
 def _root(segments: tuple[Segment, ...]) -> bytes:
@@ -433,10 +459,6 @@ def _below(path: bytes, folder: bytes) -> bool:
 def _taken(rule: FileRule) -> str:
     only = ", files only" if rule.type is FileType.FILE else ""
     return f"rule {rule} takes it (links: {rule.links.value}{only}; every {rule.frequency:g} s)"
-
-
-def _scope_of(rules: Iterable[FileRule]) -> FileScope:
-    return FileScope(tuple(rules))
 
 
 def _enabled(rule: FileRule) -> FileRule:

@@ -7,7 +7,7 @@ place. It never raises for content: a rule with one bad entry still does the res
 
 from __future__ import annotations
 
-import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -23,14 +23,15 @@ from whatchanged.rules.items import (
     Problem,
     RegistryRule,
     Severity,
-    WindowsFileRule,
 )
 from whatchanged.rules.patterns import excluded, expand
 from whatchanged.rules.variables import Variables, lookalike, placeholder
+from whatchanged.rules.windows_patterns import windows_exclusion, windows_pattern
 
 __all__ = [
     "EXTENSION_NAMES",
     "LINUX",
+    "OWN_EXTENSION",
     "WINDOWS",
     "ExtensionSettings",
     "canonical_extension_name",
@@ -41,6 +42,8 @@ __all__ = [
 WINDOWS = "ChangeTracking-Windows"
 LINUX = "ChangeTracking-Linux"
 EXTENSION_NAMES = (WINDOWS, LINUX)
+OWN_EXTENSION = WINDOWS if sys.platform == "win32" else LINUX
+"""Name of the extension whose settings are for this system."""
 
 _T = TypeVar("_T")
 
@@ -60,8 +63,7 @@ class ExtensionSettings(msgspec.Struct, frozen=True, kw_only=True):
     registry_frequency: float = 3000.0
     inventory_frequency: float = 36_000.0
     files: tuple[FileRule, ...] = ()
-    """Linux file rules that can work, the disabled ones too."""
-    windows_files: tuple[WindowsFileRule, ...] = ()
+    """File rules that can work, the disabled ones too."""
     registry: tuple[RegistryRule, ...] = ()
     problems: tuple[Problem, ...] = ()
 
@@ -130,7 +132,7 @@ def read_extension_settings(
     inventory = top.object("inventorySettings")
     file_frequency = files.frequency("fileCollectionFrequency", default=defaults.file_frequency)
     registry_frequency = registry.frequency("registryCollectionFrequency", default=defaults.registry_frequency)
-    linux = name == LINUX
+    file_rule = _file_rule if name == LINUX else _windows_rule
     file_items = files.items("fileInfo")
     registry_items = registry.items("registryInfo", "registrySettingsObjectList")
     result = ExtensionSettings(
@@ -147,8 +149,7 @@ def read_extension_settings(
         ),
         registry_frequency=registry_frequency,
         inventory_frequency=inventory.frequency("inventoryCollectionFrequency", default=defaults.inventory_frequency),
-        files=_each(file_items, _file_rule(file_frequency, configuration_id, variables), problems) if linux else (),
-        windows_files=() if linux else _each(file_items, _windows_rule(file_frequency, configuration_id), problems),
+        files=_each(file_items, file_rule(file_frequency, configuration_id, variables), problems),
         registry=_each(registry_items, _registry_rule(registry_frequency, configuration_id), problems),
     )
     for fields in (top, files, registry, software, services, inventory):
@@ -183,7 +184,6 @@ def merge(settings: Sequence[ExtensionSettings]) -> ExtensionSettings:
         registry_frequency=fastest("enable_registry", "registry_frequency"),
         inventory_frequency=fastest("enable_inventory", "inventory_frequency"),
         files=tuple(rule for one in settings if one.enable_files for rule in one.files),
-        windows_files=tuple(rule for one in settings if one.enable_files for rule in one.windows_files),
         registry=tuple(rule for one in settings if one.enable_registry for rule in one.registry),
         problems=tuple(problem for one in settings for problem in one.problems),
     )
@@ -284,7 +284,7 @@ def _file_rule(
     return build
 
 
-def _exclude(item: Fields, variables: Variables | None) -> tuple[bytes, ...]:
+def _exclude(item: Fields, variables: Variables | None, *, windows: bool = False) -> tuple[bytes, ...]:
     """Read what an item leaves out. A wrong entry is left out itself: the rule then takes more, never less."""
     entries: list[bytes] = []
     listed = item.texts("exclude", "excludes")
@@ -293,8 +293,12 @@ def _exclude(item: Fields, variables: Variables | None) -> tuple[bytes, ...]:
         item.problems.add(listed[_MAX_EXCLUDED][0], message)
     for place, text in listed[:_MAX_EXCLUDED]:
         try:
-            entry = _path(text_of(text), variables)
-            excluded(placeholder(entry))
+            if windows:
+                entry = windows_exclusion(text_of(text), variables)
+                excluded(entry)
+            else:
+                entry = _path(text_of(text), variables)
+                excluded(placeholder(entry))
         except (ValueError, RuleError) as error:
             item.problems.add(place, f"{_why(error, text)}; nothing is excluded by it: {show(text)}")
         else:
@@ -315,20 +319,41 @@ def _why(error: Exception, text: object) -> str:
     return "holds half a surrogate pair" if isinstance(error, UnicodeError) else str(error)
 
 
-_WINDOWS_PATH = re.compile(r"([A-Za-z]:[\\/]|%[^%\\/]+%|\\\\[^\\/]+[\\/])", re.DOTALL)
-
-
-def _windows_rule(frequency: float, configuration_id: str) -> Callable[[Fields, str], WindowsFileRule | None]:
-    def build(item: Fields, name: str) -> WindowsFileRule | None:
+def _windows_rule(
+    frequency: float, configuration_id: str, variables: Variables | None
+) -> Callable[[Fields, str], FileRule | None]:
+    def build(item: Fields, name: str) -> FileRule | None:
         contents = _contents(item)
+        # Upstream has no such key: a link is told of, and what it leads to belongs to the rule that names it.
+        links = item.choice(_LINKS, "links", default=Links.MANAGE)
         key, text = item.one("path", "destinationPath")
         place = f"{item.place}.{key}"
-        if not isinstance(text, str) or not _WINDOWS_PATH.match(text) or "\0" in text or len(text) > MAX_TEXT:
-            item.problems.add(place, f"is no absolute Windows path: {show(text)}")
+        exclude = _exclude(item, variables, windows=True)
+        network = item.boolean("networkFileSystems", default=False)
+        try:
+            written = text_of("" if text is None else text)
+            rule = FileRule(
+                name=name or written,
+                destination_path=windows_pattern(written, variables),
+                links=links,
+                exclude=exclude,
+                network=network,
+                frequency=frequency,
+                configuration_id=configuration_id,
+                place=item.place,
+                written=written,
+                **contents,
+            )
+            expand(rule)
+        except (ValueError, RuleError) as error:
+            item.problems.add(place, f"{_why(error, text)}: {show(text)}")
             return None
-        return WindowsFileRule(
-            name=name or text, path=text, frequency=frequency, configuration_id=configuration_id, **contents
-        )
+        if rule.destination_path.startswith(b"/UNC/") and not network:
+            message = (
+                "is on another machine: looked at only where an item says networkFileSystems and the policy allows it"
+            )
+            item.problems.add(place, message, Severity.WARNING)
+        return rule
 
     return build
 

@@ -3,7 +3,8 @@
 The places are the `[variables]` of the policy file and, for absolute paths alone, the machine's `/etc/environment`
 (pam_env(8)): never the environment of a process, which depends on who started it. A rule comes from the network and
 what it resolves to is told there, so other values of `/etc/environment` (a proxy with its password) stay out of reach.
-A variable that is not known is an error of the rule, not a path that matches nothing.
+A variable that is not known is an error of the rule, not a path that matches nothing. `windows_variables` has those of
+Windows (`%NAME%`).
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from collections.abc import Mapping
 
 import msgspec
 
 from whatchanged.errors import RuleError
+from whatchanged.rules import windows_variables
 from whatchanged.rules.items import FileRule
 
 __all__ = ["NAME", "Variables", "lookalike", "parse_environment", "placeholder"]
@@ -40,10 +43,17 @@ class Variables(msgspec.Struct, frozen=True):
     """Of `/etc/environment`."""
     trouble: str = ""
     """Why `/etc/environment` was not read."""
+    windows: Mapping[str, str] | None = None
+    """What a Windows machine sets, by names in upper case; None on other machines."""
 
     @classmethod
     def load(cls, root: str = "/", declared: Mapping[str, str] | None = None) -> Variables:
         """Return what the system at `root` sets, beside what its policy has `declared`."""
+        if sys.platform == "win32":
+            try:
+                return cls(declared or {}, windows=windows_variables.machine_environment())
+            except OSError as error:
+                return cls(declared or {}, trouble=str(error), windows={})
         environment, trouble = {}, ""
         try:
             environment = parse_environment(_read(os.fsencode(root)))
@@ -63,6 +73,13 @@ class Variables(msgspec.Struct, frozen=True):
     def fill(self, path: bytes) -> bytes:
         """Return `path` with every variable filled in. Raises RuleError."""
         return _REFERENCE.sub(self._value, path)
+
+    def fill_windows(self, path: str) -> str | None:
+        """Return the Windows `path` with every variable filled in; None on other machines. Raises RuleError."""
+        if self.windows is None and sys.platform != "win32":
+            return None
+        declared = {name.upper(): text for name, text in self.declared.items()}
+        return windows_variables.fill(path, self.windows or {}, declared)
 
     def _value(self, found: re.Match[bytes]) -> bytes:
         if found[1] is None:  # something with a backslash: as it stands

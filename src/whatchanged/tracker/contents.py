@@ -7,10 +7,6 @@ since has another signature and is looked at again.
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"  # mypy's platform branch
-
 import hashlib
 import os
 import threading
@@ -19,8 +15,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from whatchanged.collectors.files import CONTENT_LIMIT, Budget
-from whatchanged.collectors.files.content import pieces
+from whatchanged.collectors.files import CONTENT_LIMIT, Budget, native
 from whatchanged.collectors.outcome import reason_of
 
 __all__ = ["LARGEST", "LEAST", "LargeContents", "limit_of"]
@@ -57,10 +52,12 @@ class _Reading:
 
     def turn(self, budget: Budget, stop: threading.Event) -> bool:
         """Read on; whether that was all. Raises _Changed, OSError."""
-        fd = self._open()
+        fd = native.open_again(self.place, self.status)
+        if fd is None:
+            raise _Changed
         end = min(self.read + _TURN, self.status.st_size)
         try:
-            for piece, was_read in pieces(fd, self.status, self.read):
+            for piece, was_read in native.pieces(fd, self.status, self.read):
                 self.state.update(piece)
                 self.read += len(piece)
                 budget.spend(len(piece) if was_read else 0)
@@ -71,17 +68,6 @@ class _Reading:
         finally:
             os.close(fd)
         return self.read >= self.status.st_size
-
-    def _open(self) -> int:
-        """Open the very same file again: nothing but the inode that was asked for is ever opened for reading."""
-        fd = os.open(self.place, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            status = os.fstat(fd)
-            if (status.st_dev, status.st_ino) != (self.status.st_dev, self.status.st_ino):
-                raise _Changed
-            return os.open(b"/proc/self/fd/%d" % fd, os.O_RDONLY | os.O_CLOEXEC | os.O_NOATIME)
-        finally:
-            os.close(fd)
 
 
 class _Result(msgspec.Struct, frozen=True):
@@ -120,7 +106,7 @@ class LargeContents:
             if reading is not None and _is_same(reading.status, status):
                 return None
             if reading is not None or len(self._readings) < _MOST:
-                self._readings[path] = _Reading(path, os.readlink(b"/proc/self/fd/%d" % fd), status)
+                self._readings[path] = _Reading(path, native.place_of(fd), status)
                 self._lock.notify()
         return None
 

@@ -50,7 +50,8 @@ def preview(
     Raises RuleError if the document cannot be read.
     """
     sources = [source for rule in rules.read(document, variables) for source in rule.sources]
-    wanted = [file_rule for source in sources for file_rule in source.settings.files]
+    own = [source.settings for source in sources if source.settings.extension_name == rules.OWN_EXTENSION]
+    wanted = [file_rule for settings in own for file_rule in settings.files]
     counts, _ = count_files(wanted, root, policy, stop, budget)
     return {
         "rules": [

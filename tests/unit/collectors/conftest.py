@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"
-
 import contextlib
 import ctypes
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,29 +14,40 @@ import pytest
 
 from whatchanged.collectors.files import FileCollector, FolderLook, Looked
 
-_PR_SET_DUMPABLE = 4
+collect_ignore_glob: list[str] = []
+"""Suites that this system has nothing for."""
+
+if sys.platform == "win32":
+    _ANYWHERE = {"test_file_walk_on_any_system.py", "test_windows_formats.py"}
+    collect_ignore_glob = [path.name for path in Path(__file__).parent.glob("test_*") if path.name not in _ANYWHERE]
+else:
+    _PR_SET_DUMPABLE = 4
+
+    @contextlib.contextmanager
+    def without_rights() -> Iterator[None]:
+        """Be an account without any right for a while; root only."""
+        os.seteuid(65534)
+        # The change of account hides /proc/self/fd from this process (prctl(2), PR_SET_DUMPABLE), unlike a real login.
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    @pytest.fixture
+    def open_folder() -> Iterator[Path]:
+        """A folder that every account can come to."""
+        if os.geteuid() != 0:
+            pytest.skip("needs root to give it up")
+        with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+            os.chmod(folder, 0o755)
+            yield Path(folder)
 
 
-@contextlib.contextmanager
-def without_rights() -> Iterator[None]:
-    """Be an account without any right for a while; root only."""
-    os.seteuid(65534)
-    # The change of account hides /proc/self/fd from this process (prctl(2), PR_SET_DUMPABLE), unlike a real login.
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that every account can come to."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to give it up")
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        os.chmod(folder, 0o755)
-        yield Path(folder)
+def write(path: str | bytes, content: bytes = b"content") -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(content)
 
 
 class FixedRule:

@@ -69,7 +69,7 @@ def test_variants_of_spelling() -> None:
     assert found.frequency(Kind.WINDOWS_SERVICES) == 30
     assert found.frequency(Kind.SOFTWARE) == 1.5
     assert [(r.key_name, r.recurse, r.frequency) for r in found.registry] == [("HKLM\\X", True, 50)]
-    assert {f.name for f in found.windows_files} == {"a", "b"}
+    assert {f.name for f in found.files} == {"a", "b"}
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_lists_and_problems_are_bounded() -> None:
 @pytest.mark.parametrize("path", ["x", "\\x", "/etc/x", "", None, 5, "C:x\0"])
 def test_windows_paths_that_cannot_work(path: object) -> None:
     found = read_extension_settings({"fileSettings": {"fileInfo": [{"name": "a", "path": path}]}}, WINDOWS)
-    assert found.windows_files == ()
+    assert found.files == ()
     assert problems(found) == [("fileSettings.fileInfo[0].path", "error")]
 
 

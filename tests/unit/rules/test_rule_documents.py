@@ -54,7 +54,7 @@ def test_what_the_real_rules_say() -> None:
     assert len(windows.settings.registry) == 17
     assert not any(r.enabled for r in windows.settings.registry)
     (jumpstart,) = by_name["arc-jumpstart"].sources_of(WINDOWS)
-    assert [(f.path, f.checksum, f.upload_content) for f in jumpstart.settings.windows_files] == [
+    assert [(f.written, f.checksum, f.upload_content) for f in jumpstart.settings.files] == [
         (r"c:\ArcBox\ct.txt", "Md5", True)
     ]
     assert jumpstart.settings.inventory_frequency == 18_000

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import sys
 import threading
 import time
 from collections import deque
@@ -20,7 +21,7 @@ from typing import Protocol
 
 import msgspec
 
-__all__ = ["Budget", "Pressure", "Spent", "Throttle", "Unlimited", "be_idle", "parse_pressure"]
+__all__ = ["Budget", "Pressure", "Spent", "Throttle", "Unlimited", "be_idle", "idle_as_this_thread", "parse_pressure"]
 
 _LONGEST_PAUSE = 1.0
 """Seconds of one pause at most: a stop and a new budget are noticed in between."""
@@ -34,6 +35,8 @@ there is a quarter of it."""
 _LEAST = 0.25
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
 """Numbers of ioprio_set(2), which has no wrapper in C libraries."""
+_THREAD_MODE_BACKGROUND_BEGIN = 0x10000
+_this_thread = threading.local()
 _IOPRIO_WHO_PROCESS, _IOPRIO_CLASS_IDLE, _IOPRIO_CLASS_SHIFT = 1, 3, 13
 
 
@@ -84,12 +87,28 @@ def parse_pressure(raw: bytes) -> float:
 
 
 def be_idle() -> bool:
-    """Give this thread, and those that it starts, the disk only when nobody else wants it (ioprio_set(2))."""
+    """Give this thread, and the threads that it starts to look, the disk only when nobody else wants it.
+
+    Linux: ioprio_set(2), which every thread inherits. Windows: background mode, of each thread its own
+    (`idle_as_this_thread`); that of a process would also cut its memory to 32 MiB.
+    """
+    if sys.platform == "win32":
+        kernel32 = ctypes.WinDLL("kernel32")
+        kernel32.GetCurrentThread.restype = ctypes.c_void_p
+        kernel32.SetThreadPriority.argtypes = (ctypes.c_void_p, ctypes.c_int)
+        begun = bool(kernel32.SetThreadPriority(kernel32.GetCurrentThread(), _THREAD_MODE_BACKGROUND_BEGIN))
+        _this_thread.idle = begun
+        return begun
     number = _IOPRIO_SET.get(platform.machine())
     if number is None or os.name != "posix":
         return False
     idle = _IOPRIO_CLASS_IDLE << _IOPRIO_CLASS_SHIFT
     return bool(ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, idle) == 0)
+
+
+def idle_as_this_thread() -> Callable[[], object]:
+    """Return what a thread does that this one starts, to be as idle."""
+    return be_idle if getattr(_this_thread, "idle", False) else lambda: None
 
 
 class Spent(msgspec.Struct, frozen=True):

@@ -6,18 +6,15 @@ the way; so each component is looked at here, and a barrier ends the way before 
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"
-
 import errno
 import os
 import stat
 from collections.abc import Callable, Collection
+from typing import Protocol
 
 import msgspec
 
-from whatchanged.collectors.files.system import Tree
+from whatchanged.records.windows_paths import path_text
 
 __all__ = ["GONE_ERRORS", "Barred", "Resolver", "Target"]
 
@@ -35,7 +32,7 @@ class Barred(OSError):
         super().__init__(errno.EXDEV, "behind a mount or path that is not entered", path)
 
     def __str__(self) -> str:
-        return f"leads to {os.fsdecode(self.filename)}, which is not entered"
+        return f"leads to {path_text(self.filename)}, which is not entered"
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -45,11 +42,21 @@ class Target(msgspec.Struct, frozen=True):
     status: os.stat_result
 
 
+class LinkTree(Protocol):
+    """What resolving asks of a tree."""
+
+    def lstat(self, path: bytes) -> os.stat_result:
+        """Return the status of the canonical `path`, a link itself. Raises OSError."""
+
+    def status_and_link(self, path: bytes) -> tuple[os.stat_result, bytes | None]:
+        """Return the status of `path`, and where it leads if it is a link. Raises OSError."""
+
+
 class Resolver:
     """Resolves links in a tree; remembers the folders it passed for the time of one run."""
 
     def __init__(
-        self, tree: Tree, barriers: Collection[bytes] = (), excluded: Callable[[bytes], bool] = lambda _path: False
+        self, tree: LinkTree, barriers: Collection[bytes] = (), excluded: Callable[[bytes], bool] = lambda _path: False
     ) -> None:
         self._tree = tree
         self._barriers = barriers

@@ -5,12 +5,9 @@ One thread lists. What it finds goes out in batches of `BATCH` names, each a `Fo
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"
-
 import os
 import stat
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -18,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from whatchanged.collectors.files import native
 from whatchanged.collectors.files.links import GONE_ERRORS, Resolver, Target
 from whatchanged.collectors.files.look import Candidate, Looked, NoLook
 from whatchanged.collectors.files.mounts import Barrier
@@ -98,26 +96,21 @@ class Pending(msgspec.Struct):
     close_fd: int = -1
 
 
-class Entry:
-    """One name of a folder, in the shape of os.DirEntry."""
+class Entry(Protocol):
+    """One name of a folder: what a listing asks of an os.DirEntry."""
 
-    def __init__(self, name: bytes, fd: int) -> None:
-        self.name = name.decode(_ENCODING, _ERRORS)
-        self._status = os.lstat(name, dir_fd=fd)  # type: ignore[call-overload, unused-ignore]
+    @property
+    def name(self) -> str:
+        """The name, as the file system's encoding carries it."""
 
     def is_symlink(self) -> bool:
         """Whether it is a link."""
-        return stat.S_ISLNK(self._status.st_mode)
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a folder itself."""
-        return not follow_symlinks and stat.S_ISDIR(self._status.st_mode)
+        """Whether it is a folder."""
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """Return the status of the entry itself."""
-        if follow_symlinks:
-            raise NotImplementedError("only the entry itself was looked at")
-        return self._status
+        """Return the status. Raises OSError."""
 
 
 class Walk(Protocol):
@@ -170,7 +163,7 @@ class Listing:
     def run(self) -> Iterator[Pending]:
         """List the folder, in batches."""
         try:
-            with os.scandir(self._fd) as entries:
+            with native.entries(self._fd) as entries:
                 yield from self._entries(entries)
         except OSError as error:
             if not is_gone(error):
@@ -181,7 +174,7 @@ class Listing:
         whole = not self._walk.stop.is_set()
         yield self._batch(complete=whole, vanished=whole)
 
-    def _entries(self, entries: Iterator[os.DirEntry[str] | Entry]) -> Iterator[Pending]:
+    def _entries(self, entries: Iterator[Entry]) -> Iterator[Pending]:
         # The hot loop: a few microseconds an entry. What is asked once a folder is asked here.
         scope = self._scope
         take_all = scope.take_all
@@ -228,9 +221,7 @@ class Listing:
                 if stop.is_set():
                     return
 
-    def _touchable(
-        self, entries: Iterator[os.DirEntry[str] | Entry], untouchable: Mapping[bytes, Barrier]
-    ) -> Iterator[os.DirEntry[str] | Entry]:
+    def _touchable(self, entries: Iterator[Entry], untouchable: Mapping[bytes, Barrier]) -> Iterator[Entry]:
         """Leave out mount points that must not be touched: what is known of them, and of what is below, is kept."""
         for entry in entries:
             name = entry.name.encode(_ENCODING, _ERRORS)
@@ -281,7 +272,7 @@ class Listing:
         else:
             self._candidate(name, rules, status, target, nowhere=nowhere)
 
-    def _folder(self, entry: os.DirEntry[str] | Entry, name: bytes) -> None:
+    def _folder(self, entry: Entry, name: bytes) -> None:
         shown = self._prefix + name
         if self._scope.descend(name):
             self._walk.enter(Place(shown, prefix_of(self._place.real) + name, self._place.chain))
@@ -297,7 +288,7 @@ class Listing:
             return
         self._compare(name, rules, status, pack_status(status))
 
-    def _link(self, entry: os.DirEntry[str] | Entry, name: bytes) -> None:
+    def _link(self, entry: Entry, name: bytes) -> None:
         policy = self._scope.link_policy(name)
         if policy == "Ignore":
             return
@@ -309,7 +300,7 @@ class Listing:
             return
         try:
             status = entry.stat(follow_symlinks=False)
-            text = os.readlink(name, dir_fd=self._fd) if follow else b""
+            text = native.readlink_in(name, self._fd) if follow else b""
         except FileNotFoundError:
             return
         except OSError as error:

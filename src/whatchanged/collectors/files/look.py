@@ -1,16 +1,11 @@
 """Looking at one entry: open, fstat the same descriptor, read, and make an item of it.
 
-Only regular files are ever opened for reading. What else a rule takes (folders, FIFOs, sockets, devices) is looked
-at through an O_PATH descriptor, which asks no driver and wakes no other end.
+Only regular files are ever opened for reading. What else a rule takes (folders, FIFOs, sockets, devices) is opened
+for its facts alone (O_PATH), which asks no driver and wakes no other end.
 """
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"
-
-import errno
 import hashlib
 import os
 import stat
@@ -19,13 +14,11 @@ from typing import Protocol
 
 import msgspec
 
-from whatchanged.collectors.files.accounts import Accounts
-from whatchanged.collectors.files.acl import ACCESS, DEFAULT, acl_text
+from whatchanged.collectors.files import native
 from whatchanged.collectors.files.budget import Budget
-from whatchanged.collectors.files.content import PIECE, pieces
 from whatchanged.collectors.files.links import Target
+from whatchanged.collectors.files.native import PIECE, FactReader, Tree
 from whatchanged.collectors.files.signature import NOWHERE, SETTLE_NS, mark_unread, pack_status, settled, unread
-from whatchanged.collectors.files.system import Tree, birth_time, open_in
 from whatchanged.collectors.outcome import Failure, Tally, reason_of
 from whatchanged.records.items import FileItem
 
@@ -34,7 +27,7 @@ __all__ = ["AWAITED", "GONE", "Aside", "Candidate", "Looked", "Looker", "NoLook"
 _RETRY_LIMIT = 256 * 1024 * 1024
 """A file that changes while it is read is read again once, unless it is larger than this."""
 _INT64_MAX = (1 << 63) - 1
-_VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENXIO, errno.EINVAL})
+_AWAY = "its content is not on this machine, and is not fetched"
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -91,8 +84,8 @@ class _Link(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, folder_fd: int, candidate: Candidate) -> _Link:
-        text = os.readlink(candidate.name, dir_fd=folder_fd)
-        created = birth_time(folder_fd, candidate.name)
+        text = native.readlink_in(candidate.name, folder_fd)
+        created = native.birth_time(folder_fd, candidate.name)
         return cls(text, candidate.status, None if created is None else _int64(created))
 
 
@@ -110,7 +103,7 @@ class Looker:
     def __init__(
         self,
         tree: Tree,
-        accounts: Accounts,
+        facts: FactReader,
         budget: Budget,
         stop: threading.Event,
         tally: Tally,
@@ -124,7 +117,7 @@ class Looker:
         self._with_content = content
         self._aside = aside
         self._tree = tree
-        self._accounts = accounts
+        self._facts = facts
         self._budget = budget
         self._stop = stop
         self._tally = tally
@@ -152,6 +145,8 @@ class Looker:
         path = prefix + candidate.name
         try:
             mode = candidate.status.st_mode
+            if native.is_away(candidate.status if candidate.target is None else candidate.target.status):
+                return self._unread(folder_fd, path, candidate, _AWAY)
             if candidate.target is not None:
                 return self._followed(folder_fd, path, candidate, candidate.target)
             if stat.S_ISREG(mode):
@@ -160,16 +155,16 @@ class Looker:
         except _Awaited:
             return AWAITED, None
         except OSError as error:
-            if error.errno in _VANISHED:
+            if error.errno in native.VANISHED:
                 return GONE, None
             return self._unread(folder_fd, path, candidate, reason_of(error))
 
     def _regular(
         self, folder_fd: int, path: bytes, candidate: Candidate
     ) -> tuple[Looked | NoLook | None, Failure | None]:
-        fd = open_in(candidate.name, folder_fd)
+        fd = native.open_in(candidate.name, folder_fd)
         try:
-            status = os.fstat(fd)
+            status = native.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 return GONE, None
             digest, status, problem = self._content(path, fd, status)
@@ -186,14 +181,14 @@ class Looker:
         if stat.S_ISREG(target.status.st_mode):
             fd = self._tree.open_file(target.path)
             try:
-                digest, status, problem = self._content(path, fd, os.fstat(fd))
+                digest, status, problem = self._content(path, fd, native.fstat(fd))
                 item = self._item(fd, path, status, sha256=digest, link=link)
             finally:
                 os.close(fd)
         else:
-            fd = self._tree.open(target.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = self._tree.open_bare(target.path)
             try:
-                status = os.fstat(fd)
+                status = native.fstat(fd)
                 item = self._item(fd, path, status, link=link)
             finally:
                 os.close(fd)
@@ -201,13 +196,13 @@ class Looker:
         return self._result(candidate, item, signature, status, problem)
 
     def _bare(self, folder_fd: int, path: bytes, candidate: Candidate) -> tuple[Looked | NoLook | None, Failure | None]:
-        fd = os.open(candidate.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
+        fd = native.open_bare_in(candidate.name, folder_fd)
         try:
-            status = os.fstat(fd)
+            status = native.fstat(fd)
             if stat.S_IFMT(status.st_mode) != stat.S_IFMT(candidate.status.st_mode):
                 return GONE, None
             if stat.S_ISLNK(status.st_mode):
-                item = self._item(fd, path, status, link=_Link(os.readlink(b"", dir_fd=fd), status, None))
+                item = self._item(fd, path, status, link=_Link(native.readlink_of(fd), status, None))
             else:
                 item = self._item(fd, path, status)
         finally:
@@ -232,22 +227,21 @@ class Looker:
 
     def _unopened(self, folder_fd: int, path: bytes, candidate: Candidate) -> FileItem:
         """Return what can be told of an entry that must not be opened for reading: all but its content."""
-        flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
         target = candidate.target
         link: _Link | None = None
         try:
             if target is None:
-                fd = os.open(candidate.name, flags, dir_fd=folder_fd)
+                fd = native.open_bare_in(candidate.name, folder_fd)
             else:
                 link = _Link.of(folder_fd, candidate)
-                fd = self._tree.open(target.path, flags)
+                fd = self._tree.open_bare(target.path)
+            try:
+                return self._item(fd, path, native.fstat(fd), link=link)
+            finally:
+                os.close(fd)
         except OSError:
             status = candidate.status if target is None else target.status
             return self._item(None, path, status, link=link)
-        try:
-            return self._item(fd, path, os.fstat(fd), link=link)
-        finally:
-            os.close(fd)
 
     def _result(
         self, candidate: Candidate, item: FileItem, signature: bytes, status: os.stat_result, problem: str
@@ -280,7 +274,7 @@ class Looker:
                 digest, whole = self._digest(fd, status)
             except OSError as error:
                 return b"", status, reason_of(error)
-            after = os.fstat(fd)
+            after = native.fstat(fd)
             if whole and (pack_status(after) == pack_status(status) or _only_grew(status, after)):
                 return digest, status, ""
             problem = "changed while it was read"
@@ -295,12 +289,12 @@ class Looker:
         """Return the SHA-256 of the bytes that there were by `status`, and whether all of them were there."""
         size = status.st_size
         if size <= PIECE:
-            data = os.pread(fd, size, 0) if size else b""
+            data = native.read_at(fd, size, 0) if size else b""
             self._spent(len(data))
             return hashlib.sha256(data).digest(), len(data) == size
         state = hashlib.sha256()
         place = 0
-        for piece, was_read in pieces(fd, status):
+        for piece, was_read in native.pieces(fd, status):
             state.update(piece)
             place += len(piece)
             self._spent(len(piece) if was_read else 0)
@@ -321,36 +315,29 @@ class Looker:
         sha256: bytes = b"",
         link: _Link | None = None,
     ) -> FileItem:
-        accounts = self._accounts
         own = link.status if link is not None else status
+        facts = self._facts.read(fd, status)
         return FileItem(
             path=path,
             mode=status.st_mode,
             size=status.st_size,
             # Times beyond 64 bits of nanoseconds (year 2262) are forged; the state keeps 64.
             modified_ns=_int64(status.st_mtime_ns),
-            created_ns=None if fd is None else _birth(fd),
+            created_ns=None if facts.created_ns is None else _int64(facts.created_ns),
             uid=status.st_uid,
             gid=status.st_gid,
-            owner=accounts.users.get(status.st_uid, ""),
-            group=accounts.groups.get(status.st_gid, ""),
-            acl="" if fd is None or stat.S_ISLNK(status.st_mode) else self._acl(fd, status),
+            owner=facts.owner,
+            group=facts.group,
+            acl=facts.acl,
             sha256=sha256,
             link_target=link.text if link is not None else None,
             link_mode=link.status.st_mode if link is not None else None,
             # The links to a folder are its subfolders' entries.
             links=1 if stat.S_ISDIR(own.st_mode) else own.st_nlink,
             link_created_ns=link.created_ns if link is not None else None,
+            file_attributes=facts.file_attributes,
+            streams=facts.streams,
         )
-
-    def _acl(self, fd: int, status: os.stat_result) -> str:
-        # An O_PATH descriptor takes no fgetxattr (EBADF); its entry in /proc leads to the very same inode.
-        place: int | bytes = fd if stat.S_ISREG(status.st_mode) else b"/proc/self/fd/%d" % fd
-        access = _attribute(place, ACCESS)
-        default = _attribute(place, DEFAULT) if stat.S_ISDIR(status.st_mode) else b""
-        if not access and not default:
-            return ""
-        return acl_text(access, default, self._accounts.users, self._accounts.groups)
 
 
 def _only_grew(before: os.stat_result, after: os.stat_result) -> bool:
@@ -360,20 +347,6 @@ def _only_grew(before: os.stat_result, after: os.stat_result) -> bool:
     """
     owner = (before.st_mode, before.st_uid, before.st_gid)
     return after.st_size > before.st_size and owner == (after.st_mode, after.st_uid, after.st_gid)
-
-
-def _attribute(place: int | bytes, name: str) -> bytes:
-    try:
-        return os.getxattr(place, name)
-    except OSError as error:  # ENODATA: none; ENOTSUP: the file system knows none
-        if error.errno == errno.EBADF and isinstance(place, int):
-            return _attribute(b"/proc/self/fd/%d" % place, name)
-        return b""
-
-
-def _birth(fd: int) -> int | None:
-    time = birth_time(fd)
-    return None if time is None else _int64(time)
 
 
 def _int64(value: int) -> int:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"
-
 import os
 import stat
 import threading
@@ -13,20 +9,19 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
+from whatchanged.collectors.files import native
 from whatchanged.collectors.files.budget import Budget
 from whatchanged.collectors.files.links import Barred, Resolver
-from whatchanged.collectors.files.listing import Entry, Listing, Place, is_gone, prefix_of
+from whatchanged.collectors.files.listing import Listing, Place, is_gone, prefix_of
 from whatchanged.collectors.files.look import AWAITED, Aside, Looked
 from whatchanged.collectors.files.mounts import Barrier, Mount
 from whatchanged.collectors.files.scope import Known, Scope
 from whatchanged.collectors.files.signature import SETTLE_NS
 from whatchanged.collectors.files.walk import CONTENT_LIMIT, FileCollector
 from whatchanged.collectors.outcome import Failure, reason_of
+from whatchanged.records.windows_paths import path_text
 
 __all__ = ["Missing", "Obstacle", "PathLooker", "Trace", "Unchanged", "Unmatched", "look"]
-
-_LONGEST_PATH, _LONGEST_NAME = 4096, 255
-"""PATH_MAX and NAME_MAX of Linux."""
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -135,6 +130,8 @@ class PathLooker:
         if (barrier := self._collector.barrier_above(folder)) is not None:
             return Failure(path, barrier.value)
         try:
+            if self._machine.spelled(folder) != folder:
+                return Missing(path)
             real = self._machine.resolver.canonical(folder)
         except Barred as error:
             return Failure(path, str(error))
@@ -173,14 +170,14 @@ class PathLooker:
                     continue
                 return None
             try:
-                return os.fstat(fd).st_dev
+                return native.fstat(fd).st_dev
             finally:
                 os.close(fd)
         return None
 
     def trace(self, path: bytes) -> Trace:
         """Follow the way that a walk would take to `path`, step by step; no file is opened for reading."""
-        if len(path) > _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in path.split(b"/")):
+        if len(path) > native.LONGEST_PATH or any(len(name) > native.LONGEST_NAME for name in path.split(b"/")):
             return Trace(obstacle=Obstacle("TooLong", path, "it is longer than the system can open"))
         ways = _prefixes(path)
         for folder in ways[:-1]:
@@ -192,7 +189,7 @@ class PathLooker:
             if (mount := self._collector.mount_above(path)) is not None:
                 return Trace(obstacle=_behind(*mount, path))
             if real is None:
-                return Trace(obstacle=Obstacle("Missing", above, f"{os.fsdecode(above)} is not there"))
+                return Trace(obstacle=Obstacle("Missing", above, f"{path_text(above)} is not there"))
             status = self._machine.tree.lstat(prefix_of(real) + name)
         except OSError as error:
             return Trace(obstacle=_trouble(path, error))
@@ -208,13 +205,13 @@ class PathLooker:
             real = self._whole.canonical(folder)
         except OSError as error:
             return _trouble(folder, error)
-        shown = os.fsdecode(folder)
+        shown = path_text(folder)
         if real is None:
             return Obstacle("Missing", folder, f"{shown} is not there")
         if (mount := self._collector.mount_above(real)) is not None:
             return _behind(*mount, folder)
         if self._excluded(real):
-            return Obstacle("LeadsOut", folder, f"{shown} is {os.fsdecode(real)}, which the policy excludes")
+            return Obstacle("LeadsOut", folder, f"{shown} is {path_text(real)}, which the policy excludes")
         above, _, name = folder.rpartition(b"/")
         parent = self._whole.canonical(above or b"/")
         if parent is None or real == prefix_of(parent) + name or folder in self._ways:
@@ -259,7 +256,7 @@ class PathLooker:
         if (barrier := self._collector.untouchable(place.real).get(name)) is not None:
             return Failure(path, barrier.value)
         try:
-            entry = Entry(name, fd)
+            entry = native.Entry(name, fd)
         except OSError as error:
             return Missing(path) if is_gone(error) else Failure(path, reason_of(error))
         listing = Listing(self._collector, place, fd)
@@ -281,16 +278,16 @@ class PathLooker:
 
 def _behind(mount: Mount, barrier: Barrier, path: bytes) -> Obstacle:
     kind = mount.fs_type.decode(errors="replace")
-    where = os.fsdecode(mount.point)
+    where = path_text(mount.point)
     return Obstacle(_BARRIER_CODES[barrier], path, f"{where} is a mount that is not entered: {barrier.value} ({kind})")
 
 
 def _trouble(path: bytes, error: OSError) -> Obstacle:
     if isinstance(error, Barred):
-        return Obstacle("LeadsOut", path, f"{os.fsdecode(path)} {error}")
+        return Obstacle("LeadsOut", path, f"{path_text(path)} {error}")
     if is_gone(error):
-        return Obstacle("Missing", path, f"{os.fsdecode(path)} is not there")
-    return Obstacle("Denied", path, f"{os.fsdecode(path)}: {reason_of(error)}")
+        return Obstacle("Missing", path, f"{path_text(path)} is not there")
+    return Obstacle("Denied", path, f"{path_text(path)}: {reason_of(error)}")
 
 
 def _prefixes(folder: bytes) -> list[bytes]:

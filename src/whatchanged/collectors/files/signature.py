@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import sys
 import time
 
 __all__ = [
@@ -54,11 +55,19 @@ SETTLE_NS = 20_000_000
 def pack_status(status: os.stat_result) -> bytes:
     """Return the signature of one status."""
     size, modified, changed = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    first, second = _own(status)
     try:
-        return _pack(size, modified, changed, status.st_ino, status.st_mode, status.st_uid, status.st_gid)
+        return _pack(size, modified, changed, status.st_ino, status.st_mode, first, second)
     except struct.error:  # a forged time beyond the year 2262
-        rest = (status.st_ino & _MASK, status.st_mode, status.st_uid, status.st_gid)
+        rest = (status.st_ino & _MASK, status.st_mode, first, second)
         return _pack_masked(size & _MASK, modified & _MASK, changed & _MASK, *rest)
+
+
+def _own(status: os.stat_result) -> tuple[int, int]:
+    """Return owner and group; of Windows, where a change of those moves the change time, attributes and reparse tag."""
+    if sys.platform == "win32":
+        return status.st_file_attributes, status.st_reparse_tag
+    return status.st_uid, status.st_gid
 
 
 def settled(signature: bytes, status: os.stat_result, settle_ns: int = SETTLE_NS) -> bytes:

@@ -1,4 +1,4 @@
-"""The system calls that looking needs: opening inside a tree without following links, and birth times.
+"""The system calls that looking needs on POSIX: opening inside a tree without following links, and birth times.
 
 `Tree` is a root folder. Everything in it is opened relative to the root's descriptor with openat2(2) and
 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, so that nobody can move a look elsewhere by swapping a folder for a link
@@ -16,14 +16,43 @@ assert sys.platform != "win32"
 import ctypes
 import errno
 import os
+import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
-__all__ = ["FILE_FLAGS", "FOLDER_FLAGS", "Tree", "birth_time", "mount_id", "open_in"]
+__all__ = [
+    "FILE_FLAGS",
+    "FOLDER_FLAGS",
+    "LONGEST_NAME",
+    "LONGEST_PATH",
+    "VANISHED",
+    "Entry",
+    "Tree",
+    "birth_time",
+    "entries",
+    "fstat",
+    "is_away",
+    "mount_id",
+    "open_again",
+    "open_bare_in",
+    "open_in",
+    "place_of",
+    "read_at",
+    "readlink_in",
+    "readlink_of",
+]
+
+LONGEST_PATH, LONGEST_NAME = 4096, 255
+"""PATH_MAX and NAME_MAX of Linux, in bytes."""
+VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENXIO, errno.EINVAL})
+"""Errors of opening a file that was listed which say that it is gone, or has become something else."""
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 # O_NONBLOCK: opening a FIFO must not wait for a writer. O_NOCTTY: nor may a terminal become ours.
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+_BARE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _PIECE = 4000
 """Bytes of path a single call takes: PATH_MAX is 4096 with its NUL."""
@@ -152,9 +181,13 @@ class Tree:
         """Open a folder for reading its entries."""
         return self.open(path, FOLDER_FLAGS)
 
+    def open_bare(self, path: bytes) -> int:
+        """Open whatever `path` is, a link itself, so that its facts can be asked for and nothing else."""
+        return self.open(path, _BARE)
+
     def open_file(self, path: bytes) -> int:
         """Open a regular file for reading; anything else is EINVAL, and is never opened."""
-        fd = self.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = self.open_bare(path)
         try:
             if os.fstat(fd).st_mode & 0o170000 != 0o100000:
                 raise OSError(errno.EINVAL, "not a regular file", path)
@@ -164,7 +197,7 @@ class Tree:
 
     def lstat(self, path: bytes) -> os.stat_result:
         """Return the status of `path`, a link itself if it is one."""
-        fd = self.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = self.open_bare(path)
         try:
             return os.fstat(fd)
         finally:
@@ -172,7 +205,7 @@ class Tree:
 
     def status_and_link(self, path: bytes) -> tuple[os.stat_result, bytes | None]:
         """Return the status of `path`, and where it leads if it is a link: both of the very same inode."""
-        fd = self.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = self.open_bare(path)
         try:
             status = os.fstat(fd)
             if status.st_mode & 0o170000 != 0o120000:
@@ -198,6 +231,80 @@ def open_in(name: bytes, dir_fd: int) -> int:
         return os.open(name, FILE_FLAGS | os.O_NOATIME, dir_fd=dir_fd)
     except PermissionError:  # O_NOATIME is for the owner and CAP_FOWNER, open(2)
         return os.open(name, FILE_FLAGS, dir_fd=dir_fd)
+
+
+def open_bare_in(name: bytes, dir_fd: int) -> int:
+    """Open the entry `name` of a folder, a link itself, for its facts: no driver is asked, no other end wakes."""
+    return os.open(name, _BARE, dir_fd=dir_fd)
+
+
+def readlink_in(name: bytes, dir_fd: int) -> bytes:
+    """Return where the link `name` of a folder leads."""
+    return os.readlink(name, dir_fd=dir_fd)
+
+
+def readlink_of(fd: int) -> bytes:
+    """Return where the link that was opened as `fd` leads."""
+    return os.readlink(b"", dir_fd=fd)
+
+
+def fstat(fd: int) -> os.stat_result:
+    """Return the status of what `fd` stands for."""
+    return os.fstat(fd)
+
+
+def read_at(fd: int, size: int, place: int) -> bytes:
+    """Return at most `size` bytes from `place` on."""
+    return os.pread(fd, size, place)
+
+
+def place_of(fd: int) -> bytes:
+    """Return where what `fd` stands for can be opened again."""
+    return os.readlink(b"/proc/self/fd/%d" % fd)
+
+
+def open_again(place: bytes, status: os.stat_result) -> int | None:
+    """Open the very file that had `status` for reading; None if another one is there now. Raises OSError."""
+    fd = os.open(place, _BARE)
+    try:
+        found = os.fstat(fd)
+        if (found.st_dev, found.st_ino) != (status.st_dev, status.st_ino):
+            return None
+        return _reopen(fd)
+    finally:
+        os.close(fd)
+
+
+def is_away(status: os.stat_result) -> bool:
+    """Whether the content is not on this machine, so that reading would fetch it: nothing on POSIX says so."""
+    return False
+
+
+class Entry:
+    """One name of a folder, in the shape of os.DirEntry."""
+
+    def __init__(self, name: bytes, fd: int) -> None:
+        self.name = os.fsdecode(name)
+        self._status = os.lstat(name, dir_fd=fd)  # type: ignore[call-overload, unused-ignore]
+
+    def is_symlink(self) -> bool:
+        """Whether it is a link."""
+        return stat.S_ISLNK(self._status.st_mode)
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a folder itself."""
+        return not follow_symlinks and stat.S_ISDIR(self._status.st_mode)
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """Return the status of the entry itself."""
+        if follow_symlinks:
+            raise NotImplementedError("only the entry itself was looked at")
+        return self._status
+
+
+def entries(fd: int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+    """List the folder that `fd` stands for."""
+    return os.scandir(fd)
 
 
 def birth_time(fd: int, name: bytes = b"") -> int | None:

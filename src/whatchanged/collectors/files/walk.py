@@ -7,12 +7,7 @@ does not grow with the tree, except by the names of one folder.
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"
-
 import os
-import select
 import threading
 import time
 from collections import Counter, deque
@@ -20,15 +15,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from whatchanged.collectors.files.accounts import Accounts
-from whatchanged.collectors.files.budget import Budget, Unlimited
-from whatchanged.collectors.files.links import Barred, Resolver, Target
+from whatchanged.collectors.files import native
+from whatchanged.collectors.files.budget import Budget, Unlimited, idle_as_this_thread
+from whatchanged.collectors.files.links import Barred, Target
 from whatchanged.collectors.files.listing import FolderLook, Listing, Pending, Place, Tasks, is_gone, prefix_of
 from whatchanged.collectors.files.look import AWAITED, GONE, Aside, Candidate, Looked, Looker, NoLook
-from whatchanged.collectors.files.mounts import Barrier, Mount, barriers, parse_mountinfo
+from whatchanged.collectors.files.mounts import Barrier, Mount
+from whatchanged.collectors.files.native import Machine
 from whatchanged.collectors.files.scope import Known, Scope
 from whatchanged.collectors.files.signature import SETTLE_NS
-from whatchanged.collectors.files.system import Tree
 from whatchanged.collectors.outcome import Failure, Outcome, Tally, reason_of
 
 __all__ = ["CONTENT_LIMIT", "FileCollector", "Nothing"]
@@ -55,54 +50,6 @@ class Nothing:
     def folder(self, folder: bytes) -> Mapping[bytes, bytes]:
         """Return no names."""
         return {}
-
-
-class _Machine:
-    """What a run knows of the machine: its tree, mounts and accounts."""
-
-    def __init__(self, root: bytes, *, network: Collection[bytes], excluded: Callable[[bytes], bool]) -> None:
-        self._network = network
-        self.tree = Tree(root)
-        self.barriers: dict[bytes, tuple[Mount, Barrier]] = {}
-        self.untouchable: dict[bytes, dict[bytes, Barrier]] = {}
-        """Folder → the names in it that are mount points of which not even the status may be asked for."""
-        self.barrier_devices: dict[int, Barrier] = {}
-        self.resolver = Resolver(self.tree, self.barriers, excluded)
-        self._mounts = open("/proc/self/mountinfo", "rb", buffering=0)  # noqa: SIM115 - closed by `close`
-        self._changed = select.poll()
-        self._changed.register(self._mounts, select.POLLPRI)
-        self._read_mounts()
-        self.accounts = Accounts.of(self.tree)
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        self.tree.close()
-        self._mounts.close()
-
-    def refresh(self) -> bool:
-        """Read the mounts again if any came or went: a run may take minutes, and what came may not answer."""
-        changed = bool(self._changed.poll(0))
-        if changed:
-            self._read_mounts()
-            self.resolver.forget()
-        return changed
-
-    def _read_mounts(self) -> None:
-        self._mounts.seek(0)
-        found = barriers(parse_mountinfo(self._mounts.read()), self.tree.root, network=self._network)
-        self.barriers.clear()  # in place: the resolver holds it too
-        self.barriers.update(found)
-        self.untouchable.clear()
-        for point, (mount, barrier) in found.items():
-            if not mount.is_touchable:
-                folder, _, name = point.rpartition(b"/")
-                self.untouchable.setdefault(folder or b"/", {})[name] = barrier
-        own = os.stat(self.tree.root).st_dev
-        self.barrier_devices = {
-            device: barrier
-            for mount, barrier in found.values()
-            if (device := os.makedev(mount.major, mount.minor)) != own
-        }
 
 
 class _Promptness:
@@ -195,7 +142,7 @@ class FileCollector:
         """Visit everything; yields at least one look for every folder that could be opened."""
         self.tally = Tally()
         machine, _ = self.prepare()
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="look")
+        pool = ThreadPoolExecutor(self._threads, "look", idle_as_this_thread())
         self._pool = pool
         try:
             for place in self._roots():
@@ -216,14 +163,14 @@ class FileCollector:
             machine.close()
             self.outcome = self.tally.outcome(stopped=self.stop.is_set())
 
-    def prepare(self) -> tuple[_Machine, Looker]:
+    def prepare(self) -> tuple[Machine, Looker]:
         """Open the tree and read what has to be known of the machine."""
-        machine = _Machine(self._root, network=self._network, excluded=self._excluded)
+        machine = Machine(self._root, network=self._network, excluded=self._excluded)
         self._machine = machine
         self.resolver = machine.resolver
         self._looker = Looker(
             machine.tree,
-            machine.accounts,
+            machine.facts,
             self._budget,
             self.stop,
             self.tally,
@@ -236,7 +183,7 @@ class FileCollector:
 
     def _roots(self) -> Iterator[Place]:
         for shown in self.scope.roots():
-            folder = shown.rstrip(b"/") or b"/"
+            folder = self._spelled(shown.rstrip(b"/") or b"/")
             point, barrier = self._above(folder)
             if barrier is not None:
                 self.skip(folder, barrier, point)
@@ -252,6 +199,13 @@ class FileCollector:
             else:
                 if real is not None:
                     yield Place(folder, real)
+
+    def _spelled(self, folder: bytes) -> bytes:
+        """Return a root as its names are spelled, as the rules have it where that cannot be told."""
+        try:
+            return folder if self._above(folder)[1] else self._machine.spelled(folder)
+        except OSError:
+            return folder
 
     def barrier_above(self, folder: bytes) -> Barrier | None:
         """Return the barrier that `folder` is or lies behind, or None."""
@@ -291,7 +245,8 @@ class FileCollector:
                 self.tally.deny(place.shown, reason_of(error))
                 yield Pending(FolderLook(place.shown, denied=True, complete=True), [], 0, {}, None)
             return
-        if place.real != b"/" and (device := self._machine.barrier_devices.get(os.fstat(fd).st_dev)) is not None:
+        devices = self._machine.barrier_devices
+        if devices and place.real != b"/" and (device := devices.get(native.fstat(fd).st_dev)) is not None:
             os.close(fd)
             if device is not Barrier.PSEUDO:
                 self.skip(place.shown, device, b"")
