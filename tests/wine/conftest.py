@@ -71,18 +71,36 @@ class Windows:
         shutil.rmtree(drive / "ProgramData" / "whatchanged", ignore_errors=True)
         return program
 
+    @property
+    def interpreter(self) -> Path:
+        """The Python, as we name it."""
+        return self._folder / "python" / "python.exe"
+
+    def launch(
+        self,
+        *arguments: str,
+        program: str | None = None,
+        stdin: int = subprocess.DEVNULL,
+        stderr: int = subprocess.PIPE,
+    ) -> subprocess.Popen[bytes]:
+        """Start Python (or `program`, another one) with the arguments, in the folder of the project.
+
+        Its output must be read.
+        """
+        return subprocess.Popen(
+            ["wine", program or str(self.interpreter), *arguments],
+            cwd=ROOT,
+            env=self._environment,
+            stdin=stdin,
+            stdout=subprocess.PIPE,  # a file would end Python under Wine
+            stderr=stderr,
+        )
+
     def python(
         self, *arguments: str, program: str | None = None, seconds: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        """Run Python (or `program`, another one) with the arguments, in the folder of the project."""
-        with subprocess.Popen(
-            ["wine", program or str(self._folder / "python" / "python.exe"), *arguments],
-            cwd=ROOT,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,  # a file would end Python under Wine
-            stderr=subprocess.PIPE,
-        ) as process:
+        """Run Python (or `program`, another one) with the arguments until it ends."""
+        with self.launch(*arguments, program=program) as process:
             assert process.stdout is not None
             assert process.stderr is not None
             said = [_Reader(process.stdout), _Reader(process.stderr)]

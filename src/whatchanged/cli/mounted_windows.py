@@ -78,6 +78,10 @@ def registry_rows(source: RegistrySource, rule: str | None, problems: list[str])
     wanted = [entry for one in found for part in one.sources for entry in part.settings.registry]
     collector = RegistryCollector(source, wanted)
     for looked in collector.run():
-        yield {"ConfigDataType": "Registry", **looked.item.columns(), "RuleName": ", ".join(looked.rules)}
+        yield {
+            "ConfigDataType": "Registry",
+            **looked.item.columns(),
+            "RuleName": ", ".join(r.name for r in looked.rules),
+        }
     problems += [f"{entry.name}: no such key: {entry.key_name}" for entry in collector.unmatched()]
     return collector.outcome

@@ -104,7 +104,7 @@ def _of_tracker(told: Mapping[str, Any]) -> Iterable[tuple[str, str, object]]:
     configuration, outbox = told["configuration"], told["outbox"]
     yield "Tracker", "version", told["version"]
     kinds = ", ".join(configuration["kinds"]) or "nothing: no rule asks for anything"
-    yield "Tracker", "looks at", f"{kinds} ({len(configuration['rules'])} file rules)"
+    yield "Tracker", "looks at", f"{kinds} ({len(configuration['rules'])} rules)"
     if configuration["error"]:
         yield "Tracker", "configuration", configuration["error"]
     waiting = sum(outbox["rows"].values())
@@ -119,6 +119,7 @@ def _of_tracker(told: Mapping[str, Any]) -> Iterable[tuple[str, str, object]]:
         yield "Tracker", "pipe", outbox["error"]
     if "coverage" in told:  # not of a tracker of an older version
         yield "Tracker", "coverage", _coverage(told["coverage"], told["watch"])
+    if "budget" in told:
         yield "Tracker", "budget", _budget(told["budget"])
     if audit := told.get("watch", {}).get("audit"):
         yield "Tracker", "audit", f"{audit['detail']}; {audit['executions']} so far, {audit['losses']} records lost"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -34,13 +33,10 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     values = load_values(arguments)
 
     def load() -> Callable[[threading.Event], int]:
-        if sys.platform == "win32":
-            raise SettingsError("the tracker does not run on Windows yet")
-        else:  # noqa: RET506 - mypy follows sys.platform only in a branch of its own
-            from whatchanged.tracker.process import run as run_tracker
+        from whatchanged.tracker.process import run as run_tracker
 
-            settings = tracker_settings(values)
-            return lambda stop: run_tracker(settings, stop)
+        settings = tracker_settings(values)
+        return lambda stop: run_tracker(settings, stop)
 
     return run_process(values, load, getattr(arguments, "host", None))
 

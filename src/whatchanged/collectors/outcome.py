@@ -81,6 +81,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Items that were read anew, because they were unknown or their signature had moved."""
     bytes_read: int = 0
 
+    @property
+    def closed(self) -> frozenset[bytes]:
+        """What the run can say nothing of, with everything below."""
+        return frozenset((*self.denied, *(skipped.path for skipped in self.skipped)))
+
 
 class Snapshot(msgspec.Struct, Generic[ItemType], frozen=True, kw_only=True):
     """All items of a kind that is read in one go."""
@@ -165,6 +170,11 @@ class Tally:
         """Count bytes of content read."""
         with self._lock:
             self.bytes_read += count
+
+    @property
+    def failures_total(self) -> int:
+        """Return how many failures were recorded."""
+        return self._failures_total
 
     def outcome(self, *, stopped: bool = False) -> Outcome:
         """Return the final form."""

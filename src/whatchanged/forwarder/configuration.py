@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -53,6 +54,7 @@ _TIMESTAMP = re.compile(r' timestamp="[^"]*"')
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, not even as a reference (its production 2, Char)."""
 _REDELIVER = 30.0
+_PLATFORM = "windows" if sys.platform == "win32" else "linux"
 _API = "2022-06-02"
 
 
@@ -322,7 +324,12 @@ class Fetcher:
         self._etag = ""
 
     def _ask(self, resource_id: str, wait: float) -> httpx.Response:
-        parameters = {"platform": "linux", "includeMeConfig": "true", "api-version": _API, "waitSeconds": f"{wait:.0f}"}
+        parameters = {
+            "platform": _PLATFORM,
+            "includeMeConfig": "true",
+            "api-version": _API,
+            "waitSeconds": f"{wait:.0f}",
+        }
         headers = {"If-None-Match": self._etag} if self._etag else {}
         path = f"{self._endpoint}/api/v1{resource_id}/agentConfigurations"
         return self._client.request("GET", path, params=parameters, headers=headers, timeout=wait + 30)

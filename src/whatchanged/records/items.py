@@ -361,14 +361,15 @@ class ServiceItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """`Running`, `Stopped`, `Paused` or a pending state; empty where nobody can tell (a mounted disk)."""
     start_type: str = ""
     """`Auto`, `Manual`, `Disabled`; of what the loader starts `Boot`, `System`."""
-    delayed: bool = False
-    """An automatic start that waits until the others have started."""
+    delayed: bool | None = False
+    """An automatic start that waits until the others have started. None, as of the library and the actions on
+    failure: the key that says so could not be read."""
     account: str = ""
     path: str = ""
     """Image path with its arguments, variables filled in."""
-    service_dll: str = ""
+    service_dll: str | None = ""
     """Library that svchost.exe loads for it."""
-    failure_actions: str = ""
+    failure_actions: str | None = ""
     """Such as `restart after 60 s, none; reset after 86400 s`."""
     process_id: int | None = None
     """Of one that runs. It is no fact that counts: each start has another."""
@@ -408,7 +409,7 @@ class ServiceItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         }
         if self.state:
             facts["SvcState"] = self.state
-        return facts
+        return {name: fact for name, fact in facts.items() if fact is not None}
 
 
 class RegistryItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):

@@ -7,7 +7,16 @@ decimal, bytes in hex, the strings of a list with `\0` between them. Only no dat
 
 from __future__ import annotations
 
-__all__ = ["MAX_SHOWN", "RegistryType", "data_text", "multi_text", "name_bytes", "string_text", "type_name"]
+__all__ = [
+    "MAX_SHOWN",
+    "RegistryType",
+    "data_text",
+    "multi_text",
+    "name_bytes",
+    "name_of",
+    "string_text",
+    "type_name",
+]
 
 from enum import IntEnum
 
@@ -51,6 +60,11 @@ def type_name(number: int) -> str:
 def name_bytes(name: str) -> bytes:
     """Return a name as UTF-8 in which half a surrogate pair is three bytes, and NUL two, so that NUL may separate."""
     return name.encode("utf-8", "surrogatepass").replace(b"\0", b"\xc0\x80")
+
+
+def name_of(raw: bytes) -> str:
+    """Return the name that `name_bytes` made bytes of."""
+    return raw.replace(b"\xc0\x80", b"\0").decode("utf-8", "surrogatepass")
 
 
 def string_text(data: bytes) -> str:

@@ -123,3 +123,12 @@ class RegistryRule(msgspec.Struct, frozen=True, kw_only=True):
     group_tag: str = ""
     description: str = ""
     configuration_id: str = ""
+
+    def identity(self) -> str:
+        """Return a stable fingerprint (32 hex digits) of which values the rule takes."""
+        parts = [self.key_name.upper(), self.value_name.upper(), str(self.recurse)]
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    def __str__(self) -> str:
+        value = f", value {self.value_name}" if self.value_name else ""
+        return f"{self.name} ({self.key_name}{value}{', recursive' if self.recurse else ''})"

@@ -91,6 +91,13 @@ class RegistryScope:
     def _is_spread(rule: RegistryRule, path: tuple[str, ...], place: int) -> bool:
         return rule.recurse if place == len(path) else path[place] == "**"
 
+    def match(self, key_path: str, value_name: str) -> tuple[RegistryRule, ...]:
+        """Return the rules that take a value of a key that a walk once came to, at its full path."""
+        state = self.start()
+        for name in key_path.split("\\"):
+            state = self.step(state, name, frozenset({folded(name)}))
+        return tuple(rule for rule in self.takers(state) if takes_value(rule, value_name))
+
     def _moves(
         self, compiled: tuple[RegistryRule, tuple[str, ...]], place: int, name: str, literal: frozenset[str]
     ) -> Iterator[int]:

@@ -8,7 +8,6 @@ that the tracker works from it while nobody answers.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ import msgspec
 from whatchanged import ipc
 from whatchanged.errors import OperationError, PeerError, RuleError
 from whatchanged.rules import Variables
-from whatchanged.tracker.plan import Plan, make_plan
+from whatchanged.tracker.plan import EXTENSION, Plan, make_plan
 from whatchanged.tracker.sender import check_forwarder
 from whatchanged.tracker.state import State
 from whatchanged.wire import agent, framing
@@ -28,7 +27,6 @@ __all__ = ["Configuration"]
 
 log = logging.getLogger(__name__)
 
-_TAG = "ChangeTracking-Windows" if sys.platform == "win32" else "ChangeTracking-Linux"
 _WAIT_SECONDS = 30
 _RETRY_SECONDS = 2.0
 _REPLY_BYTES = 16 * 1024 * 1024
@@ -86,7 +84,7 @@ class Configuration:
     def _converse(self, channel: ipc.Channel) -> None:
         while not self._stop.is_set():
             request = agent.PollRequest(
-                request_id=str(uuid.uuid4()), tag=_TAG, known=self._known, wait_seconds=_WAIT_SECONDS
+                request_id=str(uuid.uuid4()), tag=EXTENSION, known=self._known, wait_seconds=_WAIT_SECONDS
             )
             reply = self._ask(channel, request, agent.PollReply, _WAIT_SECONDS + 10)
             if not reply.success:
@@ -101,7 +99,7 @@ class Configuration:
 
     def _upstream(self, channel: ipc.Channel) -> None:
         """Ask as upstream's extension does."""
-        request = agent.ConfigurationRequest(request_id=str(uuid.uuid4()), tag=_TAG)
+        request = agent.ConfigurationRequest(request_id=str(uuid.uuid4()), tag=EXTENSION)
         reply = self._ask(channel, request, agent.ConfigurationReply, 30)
         self.error = "" if reply.success else reply.description or "the forwarder has no configuration"
         if reply.success:

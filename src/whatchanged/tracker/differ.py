@@ -92,7 +92,9 @@ def _row(item: Item, category: str, before: dict[str, Value], after: dict[str, V
     row.update({n: v for n, v in shown.items() if n in _CHANGE_COLUMNS and (after or n not in _PREVIOUS)})
     row.update({_PREVIOUS[name]: value for name, value in before.items() if name in _PREVIOUS})
     if item.kind is Kind.SOFTWARE:
-        row.update({c: s["CurrentVersion"] for c, s in (("Current", after), ("Previous", before)) if s})
+        # An update of Windows, or a program, may have no version.
+        versions = (("Current", after), ("Previous", before))
+        row.update({column: said["CurrentVersion"] for column, said in versions if "CurrentVersion" in said})
     return row
 
 

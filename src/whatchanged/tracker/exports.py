@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 from typing import BinaryIO
@@ -21,7 +22,7 @@ import msgspec
 from whatchanged.collectors.files.budget import Budget
 from whatchanged.errors import OperationError, StorageFull
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
-from whatchanged.records.items import Kind
+from whatchanged.records.items import Item, Kind, SoftwareItem
 from whatchanged.records.times import now_ns
 from whatchanged.tracker.state import State
 
@@ -29,11 +30,15 @@ __all__ = ["EXPORTS", "EXPORT_SHARE", "Exports"]
 
 log = logging.getLogger(__name__)
 
-EXPORTS: dict[Kind, str] = {
-    Kind.FILES: "File.json",
-    Kind.SOFTWARE: "Packages.json",
-    Kind.DAEMONS: "Daemons.json",
+_PATCHES = "Patches.json"
+EXPORTS: dict[Kind, tuple[str, ...]] = {
+    Kind.FILES: ("File.json",),
+    Kind.SOFTWARE: ("Applications.json", _PATCHES) if sys.platform == "win32" else ("Packages.json",),
+    Kind.DAEMONS: ("Daemons.json",),
+    Kind.WINDOWS_SERVICES: ("Services.json",),
 }
+"""Kind → its files; the registry has none."""
+_WRITTEN = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 EXPORT_SHARE = 0.05
 """Share of a core that writing exports may take, on average: with the first change after a quiet time it is whole."""
 _SETTLE_SECONDS = 0.2
@@ -61,8 +66,10 @@ class Exports:
 
     def looked(self, kind: Kind, *, changed: bool) -> None:
         """Note that a look was completed; its result is exported if it is another, or was not exported yet."""
+        if kind not in EXPORTS:
+            return
         with self._changed:
-            if changed or kind not in self._known or not os.path.exists(self._path(kind)):
+            if changed or kind not in self._known or not self._exported(kind):
                 self._known.add(kind)
                 self._due.setdefault(kind, time.monotonic() + _SETTLE_SECONDS)
                 self._changed.notify_all()
@@ -140,13 +147,17 @@ class Exports:
             )
 
     def _write(self, kind: Kind) -> None:
-        """Write the export of a kind atomically. Raises StorageFull when it cannot be written, StateError."""
-        path = self._path(kind)
+        """Write the exports of a kind, each atomically. Raises StorageFull when one cannot be written, StateError."""
+        for name in EXPORTS[kind]:
+            self._write_file(kind, name)
+
+    def _write_file(self, kind: Kind, name: str) -> None:
+        path = os.path.join(self._folder, name)
         temporary = f"{path}.new"
         try:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-                self._write_rows(kind, stream)
+            with open(os.open(temporary, _WRITTEN, 0o600), "wb") as stream:
+                self._write_rows(kind, name, stream)
             if self._stop.is_set():
                 os.unlink(temporary)
             else:
@@ -156,7 +167,7 @@ class Exports:
                 os.unlink(temporary)
             raise StorageFull(f"cannot write {path}: {error.strerror}") from error
 
-    def _write_rows(self, kind: Kind, stream: BinaryIO) -> None:
+    def _write_rows(self, kind: Kind, file: str, stream: BinaryIO) -> None:
         """Write all rows, or as many as there are when the tracker stops."""
         separator = b"[\n"
         for number, (_, known) in enumerate(self._state.snapshot(kind)):
@@ -164,10 +175,19 @@ class Exports:
                 self._budget.spend(0)
                 if self._stop.is_set():
                     return
+            if not _belongs(known.item, file):
+                continue
             row = {"ConfigDataType": kind.value, **known.item.columns(), "RuleName": known.rules}
             stream.write(separator + msgspec.json.encode(row))
             separator = b",\n"
         stream.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
 
-    def _path(self, kind: Kind) -> str:
-        return os.path.join(self._folder, EXPORTS[kind])
+    def _exported(self, kind: Kind) -> bool:
+        return all(os.path.exists(os.path.join(self._folder, name)) for name in EXPORTS[kind])
+
+
+def _belongs(item: Item, file: str) -> bool:
+    """Whether an item of the kind stands in the file: of software the updates have one of their own, on Windows."""
+    if not isinstance(item, SoftwareItem) or len(EXPORTS[item.kind]) == 1:
+        return True
+    return (item.software_type == "Update") == (file == _PATCHES)

@@ -26,8 +26,6 @@ from whatchanged.collectors.files import (
     FolderLook,
     Looked,
     PathLooker,
-    Pressure,
-    Throttle,
 )
 from whatchanged.collectors.files.signature import inode, unread
 from whatchanged.records.items import FileItem, Kind
@@ -35,15 +33,15 @@ from whatchanged.records.times import now_ns
 from whatchanged.rules import FileRule, FileScope, Links, Policy
 from whatchanged.tracker.bounds import BoundedScope
 from whatchanged.tracker.contents import LargeContents, limit_of
-from whatchanged.tracker.observer import Observer, below_any, configuration_ids, container, rules_of
-from whatchanged.tracker.plan import FileJob, Plan
+from whatchanged.tracker.observer import Observer, below_any, container, rules_of
+from whatchanged.tracker.plan import FileJob, Plan, configuration_ids
 from whatchanged.tracker.recorder import Recorder, Removal
 from whatchanged.tracker.remote_mounts import MountSilent, RemoteLook, RemoteMounts
 from whatchanged.tracker.renames import Renames
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
 
-__all__ = ["Between", "FileMatch", "FileRun", "RehashSlice", "Seen", "budget_of", "closed_folders"]
+__all__ = ["Between", "FileMatch", "FileRun", "RehashSlice", "Seen"]
 
 
 Between = Callable[[Callable[[], None]], Collection[bytes]]
@@ -162,7 +160,7 @@ class FileRun:
                 self._take(look)
             outcome = self._collector.outcome
             if outcome.status in (RunStatus.OK, RunStatus.PARTIAL):
-                self._decide_removals(frozenset(closed_folders(outcome)))
+                self._decide_removals(outcome.closed)
                 if self._remote.allowed:
                     outcome = self._look_into_network(outcome)
         return outcome
@@ -211,7 +209,7 @@ class FileRun:
             )
 
     def _decide_remote_removals(self, remote: RemoteLook, places: Sequence[bytes]) -> None:
-        closed = frozenset(closed_folders(remote.outcome))
+        closed = remote.outcome.closed
         for path in [*self._vanished, *(p for place in places for p in self._unvisited(container(place)))]:
             if below_any(path, closed):
                 continue
@@ -345,19 +343,3 @@ class RehashSlice:
             change.set_meta(f"rehash:{self._job}", str((self.number + 1) % self.count))
             if self.number + 1 == self.count:
                 change.set_meta(f"rehashed:{self._job}", str(now_ns()))
-
-
-def budget_of(policy: Policy, settings: TrackerSettings, stop: threading.Event) -> Throttle:
-    """Return the budget of the tracker: what the settings ask for, at most what the policy allows."""
-    core_share, bytes_per_second = settings.rates(policy)
-    return Throttle(
-        bytes_per_second=bytes_per_second,
-        core_share=core_share,
-        pressure=Pressure() if policy.pressure_aware else None,
-        stop=stop,
-    )
-
-
-def closed_folders(outcome: Outcome) -> tuple[bytes, ...]:
-    """Return the folders of which a run can say nothing."""
-    return (*outcome.denied, *(skipped.path for skipped in outcome.skipped))

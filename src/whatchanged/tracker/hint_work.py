@@ -1,4 +1,4 @@
-"""What a worker does about hints: the files that were pointed at, or its whole kind."""
+"""What the worker of files does about hints: it looks at what they point at."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection
 from whatchanged.errors import OperationError
 from whatchanged.records.items import Kind
 from whatchanged.tracker.exports import Exports
+from whatchanged.tracker.file_runner import FileRunner
 from whatchanged.tracker.hints import Batch, PendingHints
 from whatchanged.tracker.plan import Plan
-from whatchanged.tracker.runner import Runner
 from whatchanged.watchers.hints import Hint, Reach
 
-__all__ = ["FileHints", "WholeHints"]
+__all__ = ["FileHints"]
 
 _PAUSE = 1.0
 _REREAD_RATE = 5_000_000
@@ -28,9 +28,6 @@ _ASTRAY_SECONDS = 3.0
 _LONGEST_COOLING = 600.0
 _PACKAGES_PAUSE = 1.0
 """Seconds between two looks while a package manager is at work: each reads its database anew, and it never pauses."""
-_WHOLE_SHARE = 5
-_WHOLE_PAUSE = 0.5
-_LONGEST_WHOLE_PAUSE = 5.0
 
 
 class FileHints:
@@ -39,7 +36,7 @@ class FileHints:
     def __init__(
         self,
         pending: PendingHints,
-        runner: Runner,
+        runner: FileRunner,
         exports: Exports,
         plan: Callable[[], Plan],
         poll: Callable[[], object],
@@ -114,39 +111,3 @@ class FileHints:
         self._astray = elsewhere | {path: self._astray.get(path, now + _ASTRAY_SECONDS) for path in astray}
         if astray:
             self._pending.add([Hint(p, now, Reach.TREE if p in batch.trees else Reach.ENTRY) for p in astray])
-
-
-class WholeHints:
-    """Looks at a kind as a whole when a hint marks it."""
-
-    def __init__(
-        self, pending: PendingHints, look: Callable[[], tuple[float | None, bool]], settled: Callable[[], bool]
-    ) -> None:
-        """`look` looks; it returns after how many seconds to look again (or None), and whether it found a change."""
-        self._pending = pending
-        self._look = look
-        self._settled = settled
-        self._pause = _WHOLE_PAUSE
-        self._ended = 0.0
-
-    def due_at(self) -> float | None:
-        """Return when there is something to look at."""
-        return self._pending.due_at() if self._settled() else None
-
-    def run(self) -> None:
-        """Look. Raises StorageFull, OutboxFull."""
-        if not self._pending.take():
-            return
-        began = time.monotonic()
-        rested = began - self._ended > 2 * _LONGEST_WHOLE_PAUSE
-        again, changed = self._look()
-        self._ended = time.monotonic()
-        # Something that signals all the time without changing anything gets a growing pause.
-        self._pause = _WHOLE_PAUSE if changed or rested else min(self._pause * 2, _LONGEST_WHOLE_PAUSE)
-        if again is not None:  # a hint before that says that what was awaited has come
-            self._pending.add([Hint(b"/", self._ended + again, Reach.ALL)])
-        self._pending.pause(max((self._ended - began) * _WHOLE_SHARE, self._pause))
-
-    def failed(self, pause: float) -> None:
-        """Look again later."""
-        self._pending.put_back(Batch(everything=True), pause)

@@ -32,10 +32,9 @@ from whatchanged.rules import Policy
 from whatchanged.tracker.actors import Inquiry, Touch, together
 from whatchanged.tracker.bounds import BoundedScope
 from whatchanged.tracker.contents import LargeContents, limit_of
-from whatchanged.tracker.file_run import closed_folders
 from whatchanged.tracker.hints import Batch
-from whatchanged.tracker.observer import Observer, below_any, configuration_ids, container
-from whatchanged.tracker.plan import Plan
+from whatchanged.tracker.observer import Observer, below_any, container
+from whatchanged.tracker.plan import Plan, configuration_ids
 from whatchanged.tracker.recorder import Found, Recorder, Removal, Renaming
 from whatchanged.tracker.renames import Renames, stem
 from whatchanged.tracker.settings import TrackerSettings
@@ -221,7 +220,7 @@ class HintedLook:
             for place in self._state.containers(container(folder)):
                 if place not in visited:
                     missing.update(place + name for name in self._state.names(place))
-        closed = frozenset(closed_folders(outcome))
+        closed = outcome.closed
         return {path for path in missing if not below_any(path, closed)}
 
     def _take(self, seen: FolderLook) -> Iterable[bytes]:

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import os
+import sys
+
+if sys.platform == "win32":
+    import winreg
 
 __all__ = ["machine_token", "vm_uuid"]
 
+_CRYPTOGRAPHY = r"SOFTWARE\Microsoft\Cryptography"
+
 
 def machine_token(root: str) -> str:
-    """Return `/etc/machine-id` (machine-id(5)), which a cloned image is supposed to make anew; empty if unset."""
+    """Return what a cloned image is supposed to make anew; empty if unset.
+
+    That is `/etc/machine-id` (machine-id(5)), on Windows MachineGuid of the registry, of the machine that runs.
+    """
+    if sys.platform == "win32":
+        return _machine_guid()
     return _first_line(os.path.join(root, "etc/machine-id"))
 
 
 def vm_uuid(root: str) -> str:
     """Return the hardware's UUID as its firmware tells it, lower case, or an empty string."""
     return _first_line(os.path.join(root, "sys/class/dmi/id/product_uuid")).lower()
+
+
+if sys.platform == "win32":
+
+    def _machine_guid() -> str:
+        try:
+            access = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
+            with winreg.OpenKeyEx(winreg.HKEY_LOCAL_MACHINE, _CRYPTOGRAPHY, 0, access) as key:
+                value, kind = winreg.QueryValueEx(key, "MachineGuid")
+        except OSError:
+            return ""
+        return str(value).strip().lower() if kind == winreg.REG_SZ else ""
 
 
 def _first_line(path: str) -> str:

@@ -14,11 +14,11 @@ from whatchanged.collectors.files import Looked
 from whatchanged.records.items import FileItem, Kind
 from whatchanged.rules import FileRule, FileType
 from whatchanged.tracker.bounds import BoundedScope
-from whatchanged.tracker.plan import Plan
+from whatchanged.tracker.plan import Plan, configuration_ids, rule_names
 from whatchanged.tracker.recorder import Observation
 from whatchanged.tracker.state import State
 
-__all__ = ["Observer", "below_any", "configuration_ids", "container", "rule_names", "rules_of"]
+__all__ = ["Observer", "below_any", "container", "rules_of"]
 
 
 class Observer:
@@ -53,16 +53,6 @@ def rules_of(scope: BoundedScope, item: FileItem) -> Sequence[FileRule]:
     if stat.S_ISREG(item.mode) or stat.S_ISLNK(item.mode):
         return rules
     return [rule for rule in rules if rule.type is not FileType.FILE]
-
-
-def rule_names(rules: Sequence[FileRule]) -> str:
-    """Return RuleName of an item that `rules` take."""
-    return ",".join([rule.name for rule in rules])
-
-
-def configuration_ids(rules: Sequence[FileRule]) -> str:
-    """Return ConfigurationId of an item that `rules` take."""
-    return ",".join(dict.fromkeys([rule.configuration_id for rule in rules if rule.configuration_id]))
 
 
 def below_any(path: bytes, folders: AbstractSet[bytes]) -> bool:

@@ -12,10 +12,10 @@ assert sys.platform != "win32"  # mypy's platform branch
 
 from collections.abc import Callable, Iterable
 
-from whatchanged.collectors import Snapshot
-from whatchanged.records.items import DaemonItem, Kind, SoftwareItem
+from whatchanged.records.items import DaemonItem, Item, Kind
 from whatchanged.tracker.hinted import Attribution
 from whatchanged.tracker.places import EVERY_UNIT, LINK, fits_unit
+from whatchanged.tracker.runner import WholeSnapshot
 from whatchanged.tracker.state import Known
 from whatchanged.tracker.visits import Columns, Visit, Visited, common
 
@@ -34,7 +34,7 @@ class Origins:
         self,
         attribution: Attribution,
         kind: Kind,
-        snapshot: Snapshot[SoftwareItem] | Snapshot[DaemonItem],
+        snapshot: WholeSnapshot,
         known: Callable[[set[bytes]], dict[bytes, Known]],
     ) -> None:
         """`known` returns what was known of items before this look."""
@@ -48,9 +48,7 @@ class Origins:
         if kind is Kind.DAEMONS and self._visited.visits:
             self._look_through(snapshot.items, known)
 
-    def _look_through(
-        self, items: Iterable[SoftwareItem | DaemonItem], known: Callable[[set[bytes]], dict[bytes, Known]]
-    ) -> None:
+    def _look_through(self, items: Iterable[Item], known: Callable[[set[bytes]], dict[bytes, Known]]) -> None:
         """Find units that are not what their own files say, and links that say something of another unit."""
         now = {item.key(): item for item in items if isinstance(item, DaemonItem)}
         subjects = {subject for visit in self._visited.visits for subject in visit.subjects}

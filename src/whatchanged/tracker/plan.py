@@ -1,13 +1,15 @@
 """The plan: what the data collection rules in force ask of this machine.
 
 Made from the TaggedData of the configuration reply (`docs/formats/local-pipe.md`). Several rules are a union;
-every file keeps its own rule's frequency, so file rules are grouped into jobs by frequency.
+every file keeps its own rule's frequency, so file rules are grouped into jobs by frequency. The registry is looked at
+as often as the rule that wants it most often.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,11 +17,24 @@ import msgspec
 from whatchanged.errors import RuleError
 from whatchanged.records.items import Kind
 from whatchanged.records.streams import DataType
-from whatchanged.rules import ExtensionSettings, FileRule, FileScope, Problem, Variables, read_extension_settings
+from whatchanged.rules import (
+    LINUX,
+    WINDOWS,
+    ExtensionSettings,
+    FileRule,
+    FileScope,
+    Problem,
+    RegistryRule,
+    Severity,
+    Variables,
+    read_extension_settings,
+)
 
-__all__ = ["FileJob", "Plan", "Schedule", "make_plan"]
+__all__ = ["EXTENSION", "FileJob", "Plan", "Schedule", "configuration_ids", "make_plan", "rule_names"]
 
-_EXTENSION = "ChangeTracking-Linux"
+EXTENSION = WINDOWS if sys.platform == "win32" else LINUX
+"""Name of the extension that this system's settings are for."""
+_SERVICES = {LINUX: Kind.DAEMONS, WINDOWS: Kind.WINDOWS_SERVICES}
 
 
 class FileJob(msgspec.Struct, frozen=True):
@@ -49,6 +64,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     inventory_frequency: float = 36000
     tags: dict[DataType, str] = {}
     """Stream → tag of its chunks."""
+    registry: tuple[RegistryRule, ...] = ()
+    """Registry rules in force; their schedule is that of the kind."""
     disabled: tuple[FileRule, ...] = ()
     """File rules that are switched off, for `why`."""
     problems: tuple[Problem, ...] = ()
@@ -62,6 +79,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Return the matcher of every file rule in force."""
         return FileScope(self.file_rules)
 
+    def rules(self, kind: Kind) -> Sequence[FileRule | RegistryRule] | None:
+        """Return the rules that pick items of a kind; None of a kind that is looked at whole."""
+        if kind is Kind.FILES:
+            return self.file_rules
+        return self.registry if kind is Kind.REGISTRY else None
+
+    def jobs(self, kind: Kind) -> list[str]:
+        """Return the names of the jobs that look at a kind."""
+        return [job.name for job in self.file_jobs] if kind is Kind.FILES else [""]
+
+    def inventoried(self, kind: Kind) -> bool:
+        """Whether the inventory holds the items of a kind; the registry has changes only."""
+        return self.inventory and kind is not Kind.REGISTRY
+
     def looks(self, kind: Kind) -> list[tuple[str, float]]:
         """Return the jobs of a kind: name, and seconds between two looks.
 
@@ -72,17 +103,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         jobs = [(job.name, job.frequency) for job in self.file_jobs] if kind is Kind.FILES else []
         if schedule is not None:
             jobs.append(("", schedule.frequency))
-        return [(name, min(f, self.inventory_frequency) if self.inventory else f) for name, f in jobs]
+        return [(name, min(f, self.inventory_frequency) if self.inventoried(kind) else f) for name, f in jobs]
 
     def kinds(self) -> frozenset[Kind]:
         """Return the kinds that are looked at."""
         return frozenset(self.schedules) | ({Kind.FILES} if self.file_jobs else set())
 
 
-def make_plan(tagged_data: str, variables: Variables | None = None) -> Plan:
+def make_plan(tagged_data: str, variables: Variables | None = None, *, extension: str = EXTENSION) -> Plan:
     """Return the plan of a configuration; an empty text gives an empty plan. Raises RuleError.
 
-    `variables` of this machine are filled into paths (default: there are none).
+    `variables` of this machine are filled into paths (default: there are none). `extension`: whose settings they are.
     """
     if not tagged_data:
         return Plan()
@@ -95,7 +126,7 @@ def make_plan(tagged_data: str, variables: Variables | None = None) -> Plan:
         raise RuleError("the configuration is not an object with a list of extensionConfigurations")
     sources = [s for s in listed or () if isinstance(s, Mapping)]
     variables = variables or Variables()
-    builder = _Builder(variables)
+    builder = _Builder(variables, extension)
     for source in sources:
         builder.add(source)
     said = msgspec.json.encode(sources, order="sorted")
@@ -105,10 +136,12 @@ def make_plan(tagged_data: str, variables: Variables | None = None) -> Plan:
 
 
 class _Builder:
-    def __init__(self, variables: Variables) -> None:
+    def __init__(self, variables: Variables, extension: str) -> None:
         self._variables = variables
+        self._extension = extension
         self.files: dict[float, list[FileRule]] = {}
         self.disabled: list[FileRule] = []
+        self.registry: list[RegistryRule] = []
         self.asked: dict[Kind, list[tuple[float, str, str]]] = {}
         self.inventory: list[float] = []
         self.tags: dict[DataType, str] = {}
@@ -116,7 +149,9 @@ class _Builder:
 
     def add(self, source: Mapping[str, Any]) -> None:
         rule_id, _, name = str(source.get("id", "")).partition(":")
-        settings = read_extension_settings(_mapping(source, "extensionSettings"), _EXTENSION, variables=self._variables)
+        settings = read_extension_settings(
+            _mapping(source, "extensionSettings"), self._extension, variables=self._variables
+        )
         self.problems += settings.problems
         for data_type, stream in _mapping(source, "outputStreams").items():
             if data_type in DataType.__members__.values() and isinstance(stream, str):
@@ -124,7 +159,7 @@ class _Builder:
         self._add_kinds(settings, rule_id, name)
 
     def _add_kinds(self, settings: ExtensionSettings, rule_id: str, name: str) -> None:
-        if settings.enable_files:
+        if settings.enable_files and self._extension == LINUX:
             for rule in settings.files:
                 owned = msgspec.structs.replace(rule, configuration_id=rule_id)
                 if rule.enabled:
@@ -134,9 +169,20 @@ class _Builder:
         if settings.enable_software:
             self.asked.setdefault(Kind.SOFTWARE, []).append((settings.software_frequency, name, rule_id))
         if settings.enable_services:
-            self.asked.setdefault(Kind.DAEMONS, []).append((settings.service_frequency, name, rule_id))
+            self.asked.setdefault(_SERVICES[self._extension], []).append((settings.service_frequency, name, rule_id))
+        self._add_windows(settings, rule_id, name)
         if settings.enable_inventory:
             self.inventory.append(settings.inventory_frequency)
+
+    def _add_windows(self, settings: ExtensionSettings, rule_id: str, name: str) -> None:
+        rules = [rule for rule in settings.registry if rule.enabled and settings.enable_registry]
+        if rules:
+            self.registry += [msgspec.structs.replace(rule, configuration_id=rule_id) for rule in rules]
+            self.asked.setdefault(Kind.REGISTRY, []).append((settings.registry_frequency, name, rule_id))
+        unlooked_at = settings.files if self._extension == WINDOWS and settings.enable_files else ()
+        if any(rule.enabled for rule in unlooked_at):
+            message = "files of Windows are not looked at yet"
+            self.problems.append(Problem("extensionSettings.fileSettings", message, Severity.WARNING))
 
     def plan(self, version: str) -> Plan:
         return Plan(
@@ -151,9 +197,20 @@ class _Builder:
             inventory=bool(self.inventory),
             inventory_frequency=min(self.inventory, default=36000),
             tags=self.tags,
+            registry=tuple(self.registry),
             disabled=tuple(self.disabled),
             problems=tuple(self.problems),
         )
+
+
+def rule_names(rules: Iterable[FileRule | RegistryRule]) -> str:
+    """Return RuleName of an item that `rules` take."""
+    return ",".join([rule.name for rule in rules])
+
+
+def configuration_ids(rules: Iterable[FileRule | RegistryRule]) -> str:
+    """Return ConfigurationId of an item that `rules` take."""
+    return _joined(rule.configuration_id for rule in rules if rule.configuration_id)
 
 
 def _mapping(source: Mapping[str, Any], name: str) -> Mapping[str, Any]:

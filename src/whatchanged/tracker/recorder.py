@@ -36,6 +36,8 @@ __all__ = [
     "resend_due",
 ]
 
+_STREAMS = {Kind.REGISTRY: DataType.CONFIG_CHANGE}
+"""Kind → the stream of its changes, of those that do not go where the others go."""
 _BATCH_ITEMS = 2000
 _BATCH_SECONDS = 1.0
 _IDENTITY_COLUMNS = (
@@ -256,7 +258,7 @@ class Recorder:
             if previous_ns is not None:
                 row["PreviousSeen"] = time_text(min(previous_ns, now))  # the clock may have been set back
                 row["LastSnapshotAge"] = max(now - previous_ns, 0) // 10**9
-            change.put(DataType.CONFIG_CHANGE_V2, row, now)
+            change.put(_STREAMS.get(self._kind, DataType.CONFIG_CHANGE_V2), row, now)
 
     def _transaction_id(self, change: Transaction, key: bytes, previous_ns: int | None, otherwise: str) -> str:
         tie = self._ties.get(key)

@@ -1,39 +1,29 @@
 """A run: look at everything of one job, compare with the last state, record what differs, confirm.
 
-The order is the promise's: looks are committed in bounded batches while the walk goes on; removals are decided
-after it has completed, each by a look of its own; folders that could not be looked into keep their items.
+Here is what holds for every system: kinds that are looked at whole, and the registry. `file_runner` adds the files.
+The order is the promise's: looks are committed in bounded batches; removals are decided after everything was seen;
+what could not be looked into keeps its items.
 """
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"  # mypy's platform branch
-
 import os
 import threading
 import time
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
 
 from whatchanged.collectors import Failure, Outcome, RunStatus, Skipped, Snapshot
-from whatchanged.collectors.files import Throttle
+from whatchanged.collectors.files.budget import Throttle
+from whatchanged.collectors.registry import RegistrySource
 from whatchanged.logs import printable
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
-from whatchanged.records.items import DaemonItem, FileItem, Kind, SoftwareItem
-from whatchanged.records.times import now_ns, time_text
-from whatchanged.rules import FileRule, Policy
-from whatchanged.tracker.contents import LargeContents
-from whatchanged.tracker.file_run import Between, FileMatch, FileRun, RehashSlice, budget_of, closed_folders
-from whatchanged.tracker.hinted import Attribution, HintedLook
-from whatchanged.tracker.hints import Batch
-from whatchanged.tracker.observer import configuration_ids, rule_names
-from whatchanged.tracker.origins import Origins, source_of
-from whatchanged.tracker.package_ties import PackageRows, PackageTies, end_operations
-from whatchanged.tracker.plan import FileJob, Plan
+from whatchanged.records.items import DaemonItem, Kind, ServiceItem, SoftwareItem
+from whatchanged.records.times import now_ns
+from whatchanged.rules import FileRule, Policy, RegistryRule
+from whatchanged.tracker.plan import Plan, configuration_ids, rule_names
 from whatchanged.tracker.recorder import (
     Causes,
     Observation,
@@ -44,39 +34,26 @@ from whatchanged.tracker.recorder import (
     resend,
     resend_due,
 )
-from whatchanged.tracker.remote_mounts import RemoteMounts
+from whatchanged.tracker.registry_run import RegistryMatch, RegistryRun
 from whatchanged.tracker.settings import TrackerSettings
-from whatchanged.tracker.state import Known, State
-from whatchanged.tracker.visits import Visited
+from whatchanged.tracker.state import State
+from whatchanged.tracker.visits import Columns
 
-__all__ = ["Progress", "Runner", "SnapshotCollector"]
+__all__ = ["Progress", "Runner", "SnapshotCollector", "WholeSnapshot"]
 
 _FAILURES_SHOWN = 5
 _EVERYTHING = b"*"
 """Among what is hidden: a part of the machine of which nobody can say which items are in it."""
 
 
+WholeSnapshot = Snapshot[SoftwareItem] | Snapshot[DaemonItem] | Snapshot[ServiceItem]
+
+
 class SnapshotCollector(Protocol):
     """A collector whose kind is small enough to be looked at whole."""
 
-    def run(self) -> Snapshot[SoftwareItem] | Snapshot[DaemonItem]:
+    def run(self) -> WholeSnapshot:
         """Look."""
-
-
-class _Nobody:
-    """Names nobody."""
-
-    def inquiry(self) -> None:
-        return None
-
-    def take(self, path: bytes, looked_ns: int) -> None:
-        return None
-
-    def visited(self, kind: Kind) -> Visited:
-        return Visited()
-
-    def settle(self, kind: Kind, before_ns: int, held: frozenset[bytes] = frozenset()) -> None:
-        """Nobody came."""
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -107,22 +84,10 @@ class Runner:
         settings: TrackerSettings,
         policy: Policy,
         stop: threading.Event,
-        attribution: Attribution | None = None,
-        remote: RemoteMounts | None = None,
         *,
         budget: Throttle | None = None,
-        large: LargeContents | None = None,
     ) -> None:
-        """`remote`: the network mounts. `attribution` says who touched a file of late; without it nobody is named.
-
-        `budget` is of all looks together. `large` reads large contents aside; without it all is read on the way.
-        """
-        self._large = large
-        self._attribution = attribution or _Nobody()
-        self._ties = PackageTies(
-            state, os.fsencode(settings.root), os.path.join(os.fsencode(settings.data.tracker_scratch), b"files")
-        )
-        self._remote = remote or RemoteMounts(settings, policy, state, stop)
+        """`budget` is of all looks together."""
         self._state = state
         self._settings = settings
         self._policy = policy
@@ -130,121 +95,15 @@ class Runner:
         self._started: set[tuple[Kind, str]] = set()
         self._begun: dict[Kind, dict[bytes, float]] = {}
         """Since when an item is in the middle of an operation, by the monotonic clock."""
-        self._walked: dict[str, int] = {}
-        """When the last walk of a job of files began that was completed (monotonic clock, ns)."""
         self.settle_seconds = 60.0
         """How long to wait for its end."""
         self.progress: dict[str, Progress] = {}
-        self.budget = budget or budget_of(policy, settings, stop)
-        """One for every look at files, whatever led to it."""
-
-    # Files
-
-    def run_files(self, plan: Plan, job: FileJob, between: Between = lambda _: ()) -> Progress:
-        """Look at the files of a job. Raises StorageFull, OutboxFull.
-
-        `between` is called again and again while the walk is under way, to look at what hints ask for. It calls what
-        it is given before it writes anything (what the walk found earlier must not be written later), and returns the
-        paths that it looked at.
-        """
-        run = self._begin(Kind.FILES, job.name)
-        self._open_inventory(plan, Kind.FILES)
-        previous = self._state.last_run(Kind.FILES, job.name)
-        recorder = self._recorder(plan, Kind.FILES, job.name, previous, causes=self._file_causes(plan))
-        files = FileRun(
-            self._state,
-            self._settings,
-            self._policy,
-            plan,
-            job,
-            recorder,
-            run,
-            self._stop,
-            between,
-            self.budget,
-            self._remote,
-            self._large,
-        )
-        began_ns = time.monotonic_ns()
-        outcome = files.run()
-        recorder.flush()
-        run.changes, run.touched = recorder.changes, recorder.touched
-        if Kind.SOFTWARE in plan.kinds():
-            self._ties.prime()
-        if outcome.status is RunStatus.STOPPED:
-            run.status = outcome.status.value
-            return run
-        if outcome.status is not RunStatus.FAILED:
-            self._walked[job.name] = began_ns
-            oldest_ns = min((self._walked.get(j.name, 0) for j in plan.file_jobs), default=0)
-            self._attribution.settle(Kind.FILES, oldest_ns)
-        scopes = frozenset(rule.identity() for rule in job.rules)
-        self._complete(plan, Kind.FILES, job.name, run, outcome, scopes, blind=files.awaited)
-        self._state.index_inodes()
-        RehashSlice(self._state, job, self._settings.rehash_seconds).advance()
-        self._report_rules(job, files.matched)
-        self._report_entries(Kind.FILES, recorder)
-        return run
-
-    def rehash(self, plan: Plan) -> list[dict[str, str | int | float | None]]:
-        """Return how the reading of every content goes, job by job, for `status`."""
-        slices = [(job, RehashSlice(self._state, job, self._settings.rehash_seconds)) for job in plan.file_jobs]
-        return [
-            {
-                "job": job.name,
-                "seconds": max(self._settings.rehash_seconds, job.frequency),
-                "slice": part.number,
-                "slices": part.count,
-                "done": None if part.done_ns is None else time_text(part.done_ns),
-            }
-            for job, part in slices
-        ]
-
-    def run_hints(self, plan: Plan, batch: Batch) -> HintedLook:
-        """Look at what hints ask for. Raises StorageFull, OutboxFull."""
-        run = self._begin(Kind.FILES, "watch")
-        self._open_inventory(plan, Kind.FILES)
-        runs = self._state.last_runs(Kind.FILES)
-        causes = self._file_causes(plan)
-        recorder = Recorder(
-            self._state,
-            Kind.FILES,
-            detected_by="Watch",
-            previous_run_ns=min((runs[job.name] for job in plan.file_jobs if job.name in runs), default=None),
-            inventory=plan.inventory,
-            causes=causes,
-        )
-        look_ = HintedLook(
-            self._state,
-            self._settings,
-            self._policy,
-            plan,
-            recorder,
-            self._stop,
-            self._attribution,
-            self.budget,
-            self._large,
-        )
-        look_.run(batch)
-        recorder.flush()
-        run.seen, run.looked, run.changes, run.touched = (
-            len(look_.paths),
-            look_.looked,
-            recorder.changes,
-            recorder.touched,
-        )
-        run.finished_ns = now_ns()
-        run.duration_ms = (run.finished_ns - run.started_ns) // 1_000_000
-        run.status = RunStatus.OK.value
-        look_.touched = recorder.touched
-        look_.packages_at_work = causes is not None and causes.busy
-        self._report_entries(Kind.FILES, recorder)
-        return look_
+        self.budget = budget or settings.budget(policy, stop)
+        """One for every look, whatever led to it."""
 
     def settled(self, plan: Plan, kind: Kind) -> bool:
         """Whether every job of a kind has looked at least once since the tracker began."""
-        jobs = [job.name for job in plan.file_jobs] if kind is Kind.FILES else [""]
-        return all((kind, job) in self._started for job in jobs)
+        return all((kind, job) in self._started for job in plan.jobs(kind))
 
     # Kinds that are looked at whole
 
@@ -262,12 +121,11 @@ class Runner:
         if snapshot.outcome.status is RunStatus.STOPPED:  # the machine itself is starting or stopping
             run.status, run.unsettled = RunStatus.STOPPED.value, True
             return run
-        causes = PackageRows(ended_ns) if kind is Kind.SOFTWARE else None
-        recorder = self._recorder(plan, kind, "", previous, detected_by, causes)
+        recorder = self._recorder(plan, kind, "", previous, detected_by, self._causes(kind, ended_ns))
         baselines = self._state.baselines(kind)
         hidden = frozenset(self._state.blind(kind))
         unsettled = self._unsettled(kind, snapshot)
-        origins = Origins(self._attribution, kind, snapshot, partial(self._state.known_among, kind))
+        actor = self._actor(kind, snapshot)
         seen: set[bytes] = set()
         for item in snapshot.items:
             key = item.key()
@@ -281,7 +139,7 @@ class Runner:
                         configuration_id=schedule.configuration_id,
                         entering=_part(kind, key, snapshot) not in baselines
                         or not hidden.isdisjoint((key, _EVERYTHING)),
-                        actor=origins.of(key),
+                        actor=actor(key),
                     )
                 )
         run.seen = run.looked = len(seen)
@@ -295,27 +153,36 @@ class Runner:
                 unseen |= gone | {_EVERYTHING}
             else:
                 for key in sorted(gone):
-                    recorder.add(Removal(kind, key, configuration_id=schedule.configuration_id, actor=origins.of(key)))
+                    recorder.add(Removal(kind, key, configuration_id=schedule.configuration_id, actor=actor(key)))
         recorder.flush()
         run.changes = recorder.changes
         run.touched, run.unsettled = recorder.touched, snapshot.soon or bool(unsettled)
-        if complete and kind is Kind.SOFTWARE:
-            end_operations(self._state, snapshot, began_ns, ended_ns)
         if complete:
+            self._end_operations(kind, snapshot, began_ns, ended_ns)
             self._complete(plan, kind, "", run, snapshot.outcome, snapshot.scopes, blind=unseen)
-            self._settle(kind, looked_ns, unsettled, snapshot.kept)
+            self._settle(kind, looked_ns, frozenset((*unsettled, *snapshot.kept)))
         else:
             self._report_outcome(kind, "", run, snapshot.outcome)
         self._report_entries(kind, recorder)
         return run
 
-    def _settle(self, kind: Kind, began_ns: int, unsettled: Iterable[bytes], kept: Iterable[bytes]) -> None:
-        """Let go of who came before a look, unless something that he did may not be told before the next one."""
-        held = {source_of(key) for key in (*unsettled, *kept)}
-        if kind is Kind.SOFTWARE or not held:
-            self._attribution.settle(kind, began_ns, frozenset(held))
+    # Of a system that says more of a change than what it is: `file_runner`
 
-    def _unsettled(self, kind: Kind, snapshot: Snapshot[SoftwareItem] | Snapshot[DaemonItem]) -> frozenset[bytes]:
+    def _causes(self, kind: Kind, at_ns: int) -> Causes | None:
+        """Return what says which changes of a look that ended at `at_ns` have a cause in common."""
+        return None
+
+    def _actor(self, kind: Kind, snapshot: WholeSnapshot) -> Callable[[bytes], Columns]:
+        """Return what says of an item's key who changed it, as columns of ConfigurationChange."""
+        return lambda key: {}
+
+    def _end_operations(self, kind: Kind, snapshot: WholeSnapshot, began_ns: int, ended_ns: int) -> None:
+        """Note that the operations which a completed look found are over."""
+
+    def _settle(self, kind: Kind, began_ns: int, held: frozenset[bytes]) -> None:
+        """Let go of who came before a look (monotonic clock, ns), unless what he did to `held` is yet to be told."""
+
+    def _unsettled(self, kind: Kind, snapshot: WholeSnapshot) -> frozenset[bytes]:
         """Return the keys of which nothing is taken over now: what is in the middle of an operation will soon end it.
 
         What does not (a service that crashes and starts in a loop) is what it is, after a while.
@@ -327,6 +194,28 @@ class Runner:
         return frozenset(
             key for key, since in begun.items() if key not in present or now - since <= self.settle_seconds
         )
+
+    # The registry
+
+    def run_registry(self, plan: Plan, source: RegistrySource, *, detected_by: str = "Poll") -> Progress:
+        """Look at the values that the rules in force take. Raises StorageFull, OutboxFull."""
+        kind = Kind.REGISTRY
+        run = self._begin(kind, "")
+        recorder = self._recorder(plan, kind, "", self._state.last_run(kind, ""), detected_by)
+        look = RegistryRun(self._state, plan, source, recorder, self._stop, self.budget)
+        outcome = look.run(run)
+        recorder.flush()
+        run.changes, run.touched = recorder.changes, recorder.touched
+        if outcome.status is RunStatus.STOPPED:
+            run.status = outcome.status.value
+            return run
+        if outcome.status is RunStatus.FAILED:
+            self._report_outcome(kind, "", run, outcome)
+            return run
+        self._complete(plan, kind, "", run, outcome, frozenset(rule.identity() for rule in plan.registry))
+        self._report_rules(kind, plan.registry, look.matched)
+        self._report_entries(kind, recorder)
+        return run
 
     # What leaves the rules
 
@@ -340,60 +229,58 @@ class Runner:
         if self._state.meta(f"pruned:{kind.value}") == version:
             return False
         opened = self._state.meta(f"snapshot:{kind.value}") == self._state.epoch
-        recorder = Recorder(
-            self._state, kind, detected_by="Poll", previous_run_ns=None, inventory=plan.inventory or opened
-        )
-        if kind is Kind.FILES:
-            self._prune_files(plan, recorder)
+        inventory = plan.inventoried(kind) or opened
+        recorder = Recorder(self._state, kind, detected_by="Poll", previous_run_ns=None, inventory=inventory)
+        rules = plan.rules(kind)
+        if rules is not None:
+            self._prune_by_rules(plan, kind, recorder)
         elif kind not in plan.kinds():
             for key, _ in self._state.items(kind):
                 recorder.add(Removal(kind, key, left_rules=True))
         recorder.flush()
         self._report_entries(kind, recorder)
         with self._state.transaction(limited=False) as change:
-            if kind is Kind.FILES:
-                for scope_id in self._state.baselines(kind) - {rule.identity() for rule in plan.file_rules}:
-                    change.execute("DELETE FROM baselines WHERE kind = 'Files' AND scope = ?", (scope_id,))
-                for job in set(self._state.last_runs(kind)) - {job.name for job in plan.file_jobs}:
+            if rules is not None:
+                for scope_id in self._state.baselines(kind) - {rule.identity() for rule in rules}:
+                    change.execute("DELETE FROM baselines WHERE kind = ? AND scope = ?", (kind.value, scope_id))
+                for job in set(self._state.last_runs(kind)) - set(plan.jobs(kind)):
                     for table in ("runs", "blind"):
-                        change.execute(f"DELETE FROM {table} WHERE kind = 'Files' AND job = ?", (job,))  # noqa: S608
+                        change.execute(f"DELETE FROM {table} WHERE kind = ? AND job = ?", (kind.value, job))  # noqa: S608
             elif kind not in plan.kinds():
                 for table in ("baselines", "runs", "blind"):
                     change.execute(f"DELETE FROM {table} WHERE kind = ?", (kind.value,))  # noqa: S608
             change.set_meta(f"pruned:{kind.value}", version)
         return recorder.touched
 
-    def _prune_files(self, plan: Plan, recorder: Recorder) -> None:
-        with FileMatch(plan, self._policy, os.fsencode(self._settings.root), self._stop) as match:
-            for key, known in self._state.items(Kind.FILES):
-                if not isinstance(known.item, FileItem):
-                    continue
-                rules = match.rules(known.item)
-                if not rules or match.beyond(known.item):
-                    recorder.add(Removal(Kind.FILES, key, left_rules=True))
-                elif rule_names(rules) != known.rules:
-                    recorder.add(
-                        Observation(
-                            item=known.item,
-                            signature=known.signature,
-                            rules=rule_names(rules),
-                            configuration_id=configuration_ids(rules),
-                            entering=True,
-                        )
+    def _prune_by_rules(self, plan: Plan, kind: Kind, recorder: Recorder) -> None:
+        match = RegistryMatch(plan.registry)
+        for key, known in self._state.items(kind):
+            rules = match.takers(known.item)
+            if not rules:
+                recorder.add(Removal(kind, key, left_rules=True))
+            elif rule_names(rules) != known.rules:
+                recorder.add(
+                    Observation(
+                        item=known.item,
+                        signature=known.signature,
+                        rules=rule_names(rules),
+                        configuration_id=configuration_ids(rules),
+                        entering=True,
                     )
+                )
 
     def confirm(self, plan: Plan, kind: Kind) -> None:
         """Confirm the inventory of a kind, if every job of it has looked at least once."""
-        if not plan.inventory or resend_due(self._state, kind):
+        if not plan.inventoried(kind) or resend_due(self._state, kind):
             return
         runs = self._state.last_runs(kind)
-        jobs = [job.name for job in plan.file_jobs] if kind is Kind.FILES else [""]
+        jobs = plan.jobs(kind)
         if all(job in runs for job in jobs):
             confirm(self._state, kind, time_ns=min(runs[job] for job in jobs), not_confirmed=self._state.blind(kind))
 
     def request_resend(self, plan: Plan, kind: Kind) -> int:
         """Let the next run of a kind send its inventory again; return how many items are known now."""
-        if not plan.inventory or kind not in plan.kinds():
+        if not plan.inventoried(kind) or kind not in plan.kinds():
             return 0
         request_resend(self._state, kind)
         return self._state.inventory_count(kind)
@@ -404,9 +291,6 @@ class Runner:
         run = Progress(kind=kind.value, job=job, started_ns=now_ns())
         self.progress[f"{kind.value}:{job}"] = run
         return run
-
-    def _file_causes(self, plan: Plan) -> PackageTies | None:
-        return self._ties if Kind.SOFTWARE in plan.kinds() else None
 
     def _recorder(
         self,
@@ -424,7 +308,7 @@ class Runner:
             kind,
             detected_by="Startup" if startup else detected_by,
             previous_run_ns=previous,
-            inventory=plan.inventory,
+            inventory=plan.inventoried(kind),
             causes=causes,
         )
 
@@ -432,7 +316,7 @@ class Runner:
         return any(started is kind for started, _ in tuple(self._started))
 
     def _open_inventory(self, plan: Plan, kind: Kind) -> None:
-        if not plan.inventory:
+        if not plan.inventoried(kind):
             if self._state.meta(f"snapshot:{kind.value}"):
                 with self._state.transaction(limited=False) as change:
                     change.set_meta(f"snapshot:{kind.value}", "")
@@ -440,16 +324,8 @@ class Runner:
             self._resend(plan, kind)
 
     def _resend(self, plan: Plan, kind: Kind) -> None:
-        if kind is not Kind.FILES:
-            schedule = plan.schedules[kind]
-            resend(self._state, kind, lambda _: schedule.configuration_id)
-            return
-        with FileMatch(plan, self._policy, os.fsencode(self._settings.root), self._stop) as match:
-
-            def configuration_of(known: Known) -> str:
-                return configuration_ids(match.rules(known.item)) if isinstance(known.item, FileItem) else ""
-
-            resend(self._state, kind, configuration_of)
+        schedule = plan.schedules[kind]
+        resend(self._state, kind, lambda _: schedule.configuration_id)
 
     def _complete(
         self,
@@ -467,7 +343,7 @@ class Runner:
             for scope in scopes:
                 change.execute("INSERT OR IGNORE INTO baselines VALUES (?, ?)", (kind.value, scope))
             change.execute("DELETE FROM blind WHERE kind = ? AND job = ?", (kind.value, job))
-            for folder in (*closed_folders(outcome), *blind):
+            for folder in (*outcome.closed, *blind):
                 change.execute("INSERT OR IGNORE INTO blind VALUES (?, ?, ?)", (kind.value, job, folder))
         self._started.add((kind, job))
         self._report_outcome(kind, job, run, outcome)
@@ -477,7 +353,7 @@ class Runner:
         run.finished_ns = now_ns()
         run.duration_ms = max(run.finished_ns - run.started_ns, 0) // 1_000_000  # the clock may be set back
         troubles: list[Failure | Skipped] = [*outcome.failures, *outcome.skipped]
-        shown = "; ".join(f"{os.fsdecode(t.path)}: {t.reason}" for t in troubles[:_FAILURES_SHOWN])
+        shown = "; ".join(f"{_shown(t.path)}: {t.reason}" for t in troubles[:_FAILURES_SHOWN])
         more = outcome.failures_total + len(outcome.skipped) - min(len(troubles), _FAILURES_SHOWN)
         run.detail = printable(f"{shown}; and {more} more" if more > 0 else shown)
         run.status = outcome.status.value
@@ -498,10 +374,12 @@ class Runner:
             subject=f"run:{kind.value}:{job}",
         )
 
-    def _report_rules(self, job: FileJob, matched: frozenset[FileRule]) -> None:
+    def _report_rules(
+        self, kind: Kind, rules: Iterable[FileRule | RegistryRule], matched: frozenset[FileRule | RegistryRule]
+    ) -> None:
         """Say which rules match nothing, and of those that did once that they match again."""
         said = self._state.said("rule:")
-        for rule in job.rules:
+        for rule in rules:
             subject = f"rule:{rule.identity()}"
             found = rule in matched
             if found and subject not in said:
@@ -512,7 +390,7 @@ class Runner:
                     status=HealthStatus.OK if found else HealthStatus.WARNING,
                     reason=HealthReason.COLLECTED if found else HealthReason.RULE_MATCHES_NOTHING,
                     time_ns=now_ns(),
-                    kind=Kind.FILES.value,
+                    kind=kind.value,
                     rule_name=rule.name,
                     detail="" if found else f"nothing on this machine matches {rule}",
                 ),
@@ -536,7 +414,15 @@ class Runner:
                 )
 
 
-def _part(kind: Kind, key: bytes, snapshot: Snapshot[SoftwareItem] | Snapshot[DaemonItem]) -> str:
+def _shown(path: bytes) -> str:
+    """Return a path, or a key of the registry whose name holds NUL, as far as it is text."""
+    try:
+        return os.fsdecode(path)
+    except UnicodeDecodeError:
+        return path.decode("utf-8", "backslashreplace")
+
+
+def _part(kind: Kind, key: bytes, snapshot: WholeSnapshot) -> str:
     """Return the part of a kind that is looked at whole: of software its source, with which the key begins."""
     if kind is not Kind.SOFTWARE or "all" in snapshot.scopes:
         return "all"

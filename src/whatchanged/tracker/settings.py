@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 
 import msgspec
 
+from whatchanged.collectors.files.budget import Pressure, Throttle
 from whatchanged.ipc import AccountId, own_account
 from whatchanged.rules import Policy
 from whatchanged.settings import DataFolder
@@ -47,6 +49,16 @@ class TrackerSettings(msgspec.Struct, frozen=True, kw_only=True):
         return (
             min(policy.core_share, self.core_share or policy.core_share),
             min(policy.bytes_per_second, self.bytes_per_second or policy.bytes_per_second),
+        )
+
+    def budget(self, policy: Policy, stop: threading.Event) -> Throttle:
+        """Return the budget of the tracker: what is asked for here, at most what the policy allows."""
+        core_share, bytes_per_second = self.rates(policy)
+        return Throttle(
+            bytes_per_second=bytes_per_second,
+            core_share=core_share,
+            pressure=Pressure() if policy.pressure_aware else None,
+            stop=stop,
         )
 
     @property

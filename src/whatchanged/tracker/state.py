@@ -22,7 +22,7 @@ from whatchanged import memory
 from whatchanged.collectors.files.signature import INODE_AT, STATUS_SIZE, content_size, unread
 from whatchanged.errors import StateError, StorageFull
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
-from whatchanged.records.items import DaemonItem, FileItem, Item, Kind, SoftwareItem
+from whatchanged.records.items import DaemonItem, FileItem, Item, Kind, RegistryItem, ServiceItem, SoftwareItem
 from whatchanged.records.keys import checksum
 from whatchanged.records.streams import DataType
 from whatchanged.records.tables import table_of
@@ -57,7 +57,9 @@ CREATE TABLE operations (package BLOB PRIMARY KEY, id TEXT NOT NULL, opened INTE
 """
 _MIGRATIONS = {1: _OPERATIONS}
 """Format → what makes the next one of it."""
-_ITEM_TYPES: dict[Kind, Any] = {Kind.FILES: FileItem, Kind.SOFTWARE: SoftwareItem, Kind.DAEMONS: DaemonItem}
+_ITEM_TYPES: dict[Kind, Any] = {
+    item_type.kind: item_type for item_type in (FileItem, RegistryItem, SoftwareItem, ServiceItem, DaemonItem)
+}
 _DECODERS = {kind: msgspec.msgpack.Decoder(item_type) for kind, item_type in _ITEM_TYPES.items()}
 _NAMES_A_QUERY = 100
 _CONTENT_INODE = f"substr(signature, (length(signature) / {STATUS_SIZE} - 1) * {STATUS_SIZE} + {INODE_AT + 1}, 8)"

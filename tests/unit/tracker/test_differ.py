@@ -2,10 +2,11 @@
 
 import stat
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whatchanged.records.items import DaemonItem, FileItem, SoftwareItem
+from whatchanged.records.items import DaemonItem, FileItem, ServiceItem, SoftwareItem
 from whatchanged.records.tables import CONFIGURATION_CHANGE
 from whatchanged.tracker.differ import change_rows
 
@@ -117,3 +118,21 @@ def test_rows_hold_only_columns_of_the_table_and_tell_every_difference(
     first, second = before.compared(), after.compared()
     assert fields == {name for name in first.keys() & second.keys() if first[name] != second[name]}
     assert all(name in CONFIGURATION_CHANGE.names for row in rows for name in row)
+
+
+def test_what_could_not_be_read_of_a_service_is_no_change() -> None:
+    before = ServiceItem(name="s", state="Running", start_type="Auto", delayed=True, service_dll=r"C:\x.dll")
+    unread = msgspec.structs.replace(before, delayed=None, service_dll=None, failure_actions=None)
+    assert change_rows(before, unread) == []
+    assert change_rows(unread, before) == []
+    stopped = msgspec.structs.replace(unread, state="Stopped")
+    assert [row["SvcChangeType"] for row in change_rows(before, stopped)] == ["State"]
+
+
+def test_software_without_a_version_is_added_and_removed() -> None:
+    update = SoftwareItem(name="Update (KB1234567)", version="", software_type="Update")
+    (added,), (removed,) = change_rows(None, update), change_rows(update, None)
+    assert (added["ChangeCategory"], removed["ChangeCategory"]) == ("Added", "Removed")
+    assert not {"Current", "Previous"} & {*added, *removed}
+    (row,) = change_rows(update, msgspec.structs.replace(update, version="2"))
+    assert (row["FieldsChanged"], row["Current"]) == ("CurrentVersion", "2")

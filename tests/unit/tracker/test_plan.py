@@ -5,7 +5,8 @@ import pytest
 
 from whatchanged.errors import RuleError
 from whatchanged.records.items import Kind
-from whatchanged.tracker.plan import make_plan
+from whatchanged.rules import WINDOWS, Severity
+from whatchanged.tracker.plan import Plan, make_plan
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,34 @@ def test_nothing_is_looked_at_less_often_than_the_inventory_is_wanted() -> None:
         assert plan.looks(Kind.FILES) == [("86400", seconds)]
         assert plan.looks(Kind.SOFTWARE) == [("", 60)]
         assert make_plan("").looks(Kind.FILES) == []
+
+
+def windows_plan(**settings: object) -> Plan:
+    sources = [{"id": "dcr-1:CTDataSource-Windows", "extensionSettings": settings}]
+    return make_plan(msgspec.json.encode({"extensionConfigurations": sources}).decode(), extension=WINDOWS)
+
+
+def test_a_plan_of_windows_looks_at_the_keys_that_are_enabled() -> None:
+    keys = [
+        {"name": "run", "enabled": True, "keyName": r"HKEY_LOCAL_MACHINE\Software\Run", "groupTag": "Custom"},
+        {"name": "off", "enabled": False, "keyName": r"HKEY_LOCAL_MACHINE\Software\Off", "groupTag": "Recommended"},
+    ]
+    registry = {"registryCollectionFrequency": 120, "registryInfo": keys}
+    plan = windows_plan(registrySettings=registry)
+    assert plan.kinds() == {Kind.REGISTRY, Kind.SOFTWARE, Kind.WINDOWS_SERVICES}
+    assert [(rule.name, rule.configuration_id) for rule in plan.registry] == [("run", "dcr-1")]
+    assert plan.looks(Kind.REGISTRY) == [("", 120)]
+    assert plan.looks(Kind.WINDOWS_SERVICES) == [("", 1800)]
+    assert plan.inventoried(Kind.WINDOWS_SERVICES)
+    assert not plan.inventoried(Kind.REGISTRY)
+    assert Kind.REGISTRY not in windows_plan(registrySettings=registry, enableRegistry=False).kinds()
+    assert Kind.WINDOWS_SERVICES not in windows_plan(enableServices=False).kinds()
+
+
+def test_a_plan_of_windows_says_that_files_are_not_looked_at() -> None:
+    files = [{"name": "a", "path": r"C:\x\*", "groupTag": "Custom"}]
+    plan = windows_plan(fileSettings={"fileInfo": files})
+    assert [problem.message for problem in plan.problems if problem.severity is Severity.WARNING] == [
+        "files of Windows are not looked at yet"
+    ]
+    assert not windows_plan(fileSettings={"fileInfo": files}, enableFiles=False).problems

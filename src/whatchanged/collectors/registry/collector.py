@@ -19,10 +19,10 @@ _SECRET_VALUES = ((r"\WINLOGON", "DEFAULTPASSWORD"),)
 
 
 class LookedValue(NamedTuple):
-    """A value, and the names of the rules that take it."""
+    """A value, and the rules that take it."""
 
     item: RegistryItem
-    rules: tuple[str, ...]
+    rules: tuple[RegistryRule, ...]
 
 
 class RegistryCollector:
@@ -83,7 +83,7 @@ class RegistryCollector:
         path = folded(key.path)
         hidden = any(path == secret or path.startswith(secret + "\\") for secret in _SECRET_KEYS)
         for value in key.values():
-            takers = tuple(rule.name for rule in rules if takes_value(rule, value.name))
+            takers = tuple(rule for rule in rules if takes_value(rule, value.name))
             if takers:
                 name = folded(value.name)
                 secret = hidden or any(path.endswith(end) and name == which for end, which in _SECRET_VALUES)

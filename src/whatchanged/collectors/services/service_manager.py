@@ -76,8 +76,7 @@ class ServiceManager:
             tally.broken = True
             tally.deny(b"service control manager", _reason(error))
             return Snapshot(items=(), outcome=tally.outcome())
-        registry = LiveRegistry(tally)
-        variables = system_variables(registry)
+        variables = system_variables(LiveRegistry())
         items: dict[str, ServiceItem] = {}
         unread: set[bytes] = set()
         for status in found:
@@ -85,7 +84,7 @@ class ServiceManager:
             if status["ServiceType"] & _USER_INSTANCE:
                 continue
             try:
-                items[name] = _item(manager, status, _kept_by_registry(registry, name, variables))
+                items[name] = _item(manager, status, _kept_by_registry(tally, name, variables))
             except pywintypes.error as error:
                 if error.winerror not in _GONE:
                     tally.fail(Failure(name_bytes(name), _reason(error)))
@@ -98,9 +97,16 @@ class ServiceManager:
         return Snapshot(items=ordered, outcome=tally.outcome(), unsettled=frozenset(unread))
 
 
-def _kept_by_registry(registry: LiveRegistry, name: str, variables: Mapping[str, str]) -> ServiceItem:
+def _kept_by_registry(tally: Tally, name: str, variables: Mapping[str, str]) -> ServiceItem:
+    """Return what only the registry tells of a service. Raises ValueError."""
+    registry = LiveRegistry()  # with a tally of its own: the list of services is the manager's, whatever is closed here
     key = registry.open(rf"{CURRENT_CONTROL_SET}\Services\{name}")
-    return ServiceItem(name=name) if key is None else service_item(key, variables)
+    known = ServiceItem(name=name) if key is None else service_item(key, variables)
+    if not registry.tally.failures_total:
+        return known
+    for failure in registry.tally.outcome().failures:
+        tally.fail(failure)
+    return ServiceItem(name=name, delayed=None, service_dll=None, failure_actions=None)
 
 
 def _item(manager: PySC_HANDLE, status: Mapping[str, Any], known: ServiceItem) -> ServiceItem:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
-from whatchanged.collectors.outcome import Failure, Snapshot
+from whatchanged.collectors.outcome import Failure, Outcome, Snapshot
 from whatchanged.collectors.registry.environment import expanded, system_variables
 from whatchanged.collectors.registry.source import (
     CURRENT_CONTROL_SET,
@@ -20,7 +20,8 @@ from whatchanged.collectors.registry.source import (
     text_at,
 )
 from whatchanged.records.items import ServiceItem
-from whatchanged.records.registry_values import name_bytes
+from whatchanged.records.registry_values import name_bytes, name_of
+from whatchanged.rules.registry_scope import folded
 
 __all__ = ["RegistryServices", "failure_actions_text", "is_service", "service_item"]
 
@@ -59,7 +60,25 @@ class RegistryServices:
                 except ValueError as error:
                     tally.fail(Failure(name_bytes(key.path), str(error)))
         tally.seen = tally.looked = len(items)
-        return Snapshot(items=tuple(items[name] for name in sorted(items, key=str.casefold)), outcome=tally.outcome())
+        outcome = tally.outcome()
+        return Snapshot(
+            items=tuple(items[name] for name in sorted(items, key=str.casefold)),
+            outcome=outcome,
+            kept=_not_read(outcome),
+        )
+
+
+def _not_read(outcome: Outcome) -> tuple[bytes, ...]:
+    """Return the services of which something could not be read: what was known of them is kept.
+
+    None where that is so of the list itself, for then nobody knows which they are.
+    """
+    begin = folded(f"{_SERVICES}\\")
+    paths = [name_of(path) for path in (*outcome.denied, *(failure.path for failure in outcome.failures))]
+    if any(begin.startswith(folded(f"{path}\\")) for path in paths):
+        return ()
+    names = {path[len(begin) :].partition("\\")[0] for path in paths if folded(path).startswith(begin)}
+    return tuple(sorted(ServiceItem(name=clean_text(name)).key() for name in names))
 
 
 def is_service(key: RegistryKey) -> bool:

@@ -137,8 +137,9 @@ def _facts_type() -> type[msgspec.Struct]:
     # The columns that item_digest counts, sorted, so that the encoding is the digest's.
     columns = [c for c in CONFIGURATION_DATA.columns if c.name in FACT_COLUMNS]
     number = int | float | None
+    others = {ColumnType.LONG: number, ColumnType.REAL: number, ColumnType.BOOL: bool | None}
     fields = [
-        (c.name, number, None) if c.type in (ColumnType.LONG, ColumnType.REAL) else (c.name, str, "")
+        (c.name, others[c.type], None) if c.type in others else (c.name, str, "")
         for c in sorted(columns, key=lambda c: c.name)
     ]
     return msgspec.defstruct("Facts", fields, omit_defaults=True, kw_only=True, gc=False)

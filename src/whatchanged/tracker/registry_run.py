@@ -1,0 +1,149 @@
+r"""One walk over the registry: values become observations, what is missing is looked for once more.
+
+A listing of the running system may leave out a value while others are written, so that a removal is decided by a look
+of its own, after the walk. A key that could not be read keeps its values, with everything below it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol
+
+from whatchanged.collectors import Failure, Outcome, RunStatus
+from whatchanged.collectors.files.budget import Budget
+from whatchanged.collectors.registry import RegistrySource
+from whatchanged.collectors.registry.collector import LookedValue, RegistryCollector
+from whatchanged.records.items import Item, Kind, RegistryItem
+from whatchanged.records.registry_values import name_of
+from whatchanged.rules import RegistryRule
+from whatchanged.rules.registry_scope import RegistryScope, folded
+from whatchanged.tracker.plan import Plan, configuration_ids, rule_names
+from whatchanged.tracker.recorder import Observation, Recorder, Removal
+from whatchanged.tracker.state import State
+
+__all__ = ["RegistryMatch", "RegistryRun"]
+
+_MOST_VALUES = 500_000
+"""Values of one run: beyond them a rule takes too much to be looked at."""
+_EVERYWHERE = "/"
+"""Among closed keys: there were too many to name."""
+
+
+class Seen(Protocol):
+    """Where a run counts what it sees, for `status`."""
+
+    seen: int
+    looked: int
+
+
+class RegistryMatch:
+    """Which rules take a value that is known."""
+
+    def __init__(self, rules: Sequence[RegistryRule]) -> None:
+        self._scope = RegistryScope(rules)
+
+    def takers(self, item: Item) -> tuple[RegistryRule, ...]:
+        """Return the rules that take `item`."""
+        if not isinstance(item, RegistryItem):
+            return ()
+        return self._scope.match(name_of(item.key_name), name_of(item.value_name))
+
+
+class RegistryRun:
+    """One look at all values that the rules in force take."""
+
+    def __init__(
+        self,
+        state: State,
+        plan: Plan,
+        source: RegistrySource,
+        recorder: Recorder,
+        stop: threading.Event,
+        budget: Budget,
+        *,
+        most: int = _MOST_VALUES,
+    ) -> None:
+        self._state = state
+        self._plan = plan
+        self._source = source
+        self._match = RegistryMatch(plan.registry)
+        self._collector = RegistryCollector(source, plan.registry)
+        self._recorder = recorder
+        self._stop = stop
+        self._budget = budget
+        self._most = most
+        baselines = state.baselines(Kind.REGISTRY)
+        self._baselined = frozenset(rule for rule in plan.registry if rule.identity() in baselines)
+        self._hidden = _closed(state.blind(Kind.REGISTRY))
+        self._seen: set[bytes] = set()
+
+    @property
+    def matched(self) -> frozenset[RegistryRule]:
+        """The rules for which a key was there."""
+        return frozenset(self._plan.registry) - frozenset(self._collector.unmatched())
+
+    def run(self, progress: Seen) -> Outcome:
+        """Walk, then decide removals. Raises StorageFull, OutboxFull."""
+        for looked in self._collector.run():
+            if self._stop.is_set():
+                return Outcome(status=RunStatus.STOPPED)
+            if len(self._seen) >= self._most:
+                self._source.tally.broken = True
+                self._source.tally.fail(Failure(looked.item.key_name, f"the rules take more than {self._most} values"))
+                return self._source.tally.outcome()
+            self._take(looked)
+            progress.seen = progress.looked = len(self._seen)
+        for key, item in self._missing():
+            if self._stop.is_set():
+                return Outcome(status=RunStatus.STOPPED)
+            self._look_again(key, item)
+        return self._source.tally.outcome()
+
+    def _take(self, looked: LookedValue) -> None:
+        self._budget.spend(looked.item.size)
+        item, rules = looked
+        self._seen.add(item.key())
+        self._recorder.add(
+            Observation(
+                item=item,
+                signature=b"",
+                rules=rule_names(rules),
+                configuration_id=configuration_ids(rules),
+                entering=self._baselined.isdisjoint(rules) or _below(item.key_name, self._hidden),
+            )
+        )
+
+    def _missing(self) -> Iterator[tuple[bytes, RegistryItem]]:
+        """Yield what is known and was not seen, though it could have been."""
+        closed = _closed(self._source.tally.outcome().closed)
+        for key, known in self._state.items(Kind.REGISTRY):
+            item = known.item
+            if key not in self._seen and isinstance(item, RegistryItem) and not _below(item.key_name, closed):
+                yield key, item
+
+    def _look_again(self, key: bytes, item: RegistryItem) -> None:
+        """Record that a value is gone, if it still is."""
+        failures = self._source.tally.failures_total
+        found = self._source.open(name_of(item.key_name))
+        there = found is not None and found.value(name_of(item.value_name)) is not None
+        # What cannot be read now, or came back meanwhile, is looked at the next time.
+        if there or self._source.tally.failures_total > failures:
+            return
+        rules = self._match.takers(item)
+        self._recorder.add(Removal(Kind.REGISTRY, key, configuration_id=configuration_ids(rules)))
+
+
+def _closed(keys: Collection[bytes]) -> frozenset[str]:
+    """Return keys of which nothing is known, as they are compared."""
+    return frozenset(folded(name_of(key)) for key in keys)
+
+
+def _below(key_name: bytes, closed: frozenset[str]) -> bool:
+    """Whether a key is one of `closed`, or below one."""
+    if not closed or _EVERYWHERE in closed:
+        return bool(closed)
+    path = folded(name_of(key_name))
+    while path and path not in closed:
+        path = path.rpartition("\\")[0]
+    return bool(path)

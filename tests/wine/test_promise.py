@@ -1,0 +1,69 @@
+"""The promise on Windows: either process is killed at any time, and every change is stored once, in its order."""
+
+import sys
+
+assert sys.platform != "win32"  # mypy's platform branch
+
+import itertools
+import random
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wine.conftest import Windows
+from wine.windows_machine import WindowsMachine, windows_rule
+
+pytestmark = [pytest.mark.wine, pytest.mark.timeout(600)]
+
+REG_DWORD = 4
+ROUNDS = 12
+
+
+@pytest.fixture
+def machine(tmp_path: Path, windows: Windows) -> Iterator[WindowsMachine]:
+    made = WindowsMachine(tmp_path, windows)
+    yield made
+    made.end()
+
+
+def test_either_process_is_killed_and_every_change_arrives_once(machine: WindowsMachine) -> None:
+    key = rf"Software\Whatchanged-{uuid.uuid4()}"
+    chance = random.Random(1)
+
+    def write(name: str, number: int) -> None:
+        machine.set_value(key, name, REG_DWORD, number.to_bytes(4, "little"))
+
+    write("edited", 0)
+    machine.begin(windows_rule({"name": "ours", "keyName": rf"HKEY_LOCAL_MACHINE\{key}"}, frequency=1))
+    created = []
+    for number in range(1, ROUNDS + 1):
+        victim = chance.choice(("tracker", "forwarder", ""))
+        moment = chance.randrange(4)
+        for step in range(4):
+            if step == moment and victim:
+                machine.kill(victim)
+            created.append(f"v{number}.{step}")
+            write(created[-1], number)
+            write("edited", 4 * number + step)
+        if victim:
+            machine.launch(victim)
+        if number % 3 == 0:
+            machine.answered()
+    rows = machine.settled()
+    machine.act("delete_key", key=key)
+    added = Counter(row["ValueName"] for row in rows if row["ChangeCategory"] == "Added")
+    assert added == dict.fromkeys(created, 1)
+    edits = [row for row in rows if row["ValueName"] == "edited"]
+    assert {row["ChangeCategory"] for row in edits} == {"Modified"}
+    assert len(rows) == len(created) + len(edits)
+    edits.sort(key=lambda row: int(row["Sequence"]))
+    assert edits[0]["PreviousValueData"] == "0"
+    assert edits[-1]["ValueData"] == str(4 * ROUNDS + 3)
+    for before, after in itertools.pairwise(edits):
+        assert before["ValueData"] == after["PreviousValueData"]
+    assert {row["Epoch"] for row in rows} == {rows[0]["Epoch"]}
+    assert sorted(int(row["Sequence"]) for row in rows) == list(range(1, len(rows) + 1))
+    assert machine.troubles() == []
