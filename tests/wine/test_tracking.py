@@ -43,10 +43,10 @@ VALUES: list[tuple[str, int, str, bytes, str, bytes, str]] = [
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory, windows: Windows) -> Iterator[WindowsMachine]:
-    """A tracked Windows, whose tests each have keys and services of their own."""
+    """A tracked Windows, whose tests each have keys and services of their own and look when they want to."""
     made = WindowsMachine(tmp_path_factory.mktemp("windows"), windows)
     try:
-        made.begin(windows_rule({"name": "ours", "keyName": rf"{HIVE}\{TRACKED}", "recurse": True}))
+        made.begin(windows_rule({"name": "ours", "keyName": rf"{HIVE}\{TRACKED}", "recurse": True}), watch=False)
         yield made
         assert made.troubles() == []
     finally:

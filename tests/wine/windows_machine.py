@@ -49,12 +49,17 @@ class WindowsMachine(Installation):
         self.windows = windows
         self._known: set[str] = set()
         self.agents = folder / "agents"
+        self.policy = folder / "policy.toml"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: list[subprocess.Popen[bytes]] = []
         self._acting: subprocess.Popen[bytes] | None = None
 
-    def begin(self, rule: dict[str, Any]) -> None:
-        """Start the server, enrol the Windows, associate the rule, start the agents, and wait for their first looks."""
+    def begin(self, rule: dict[str, Any], *, watch: bool = True) -> None:
+        """Start the server, enrol the Windows, associate the rule, start the agents, and wait for their first looks.
+
+        Without `watch` they look when they are asked only.
+        """
+        self.policy.write_text(f"watch = {str(watch).lower()}\n")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "whatchanged", "server", "--data", str(self.data), "--port", "0"],
@@ -89,9 +94,10 @@ class WindowsMachine(Installation):
 
     def launch(self, name: str) -> None:
         """Start the tracker or the forwarder."""
-        process = self.windows.launch(
-            *("-m", "whatchanged", name, "--data", self.windows.path(self.agents)), stderr=subprocess.STDOUT
-        )
+        arguments = ["-m", "whatchanged", name, "--data", self.windows.path(self.agents)]
+        if name == "tracker":
+            arguments += ["--policy", self.windows.path(self.policy)]
+        process = self.windows.launch(*arguments, stderr=subprocess.STDOUT)
         self.processes[name] = process
         assert process.stdout is not None
         with (self.folder / f"{name}.log").open("ab") as log, process.stdout:

@@ -341,12 +341,7 @@ class DaemonItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
     def restarted_since(self, before: DaemonItem) -> bool:
         """Whether it ran at both looks and was stopped between them; a restart of the machine does not count."""
-        return (
-            self.state == before.state == "Running"
-            and self.start != before.start
-            and bool(self.start)
-            and self.start.partition("/")[0] == before.start.partition("/")[0]
-        )
+        return self.state == before.state == "Running" and _is_another_start(before.start, self.start)
 
 
 class ServiceItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -373,6 +368,8 @@ class ServiceItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Such as `restart after 60 s, none; reset after 86400 s`."""
     process_id: int | None = None
     """Of one that runs. It is no fact that counts: each start has another."""
+    start: str = ""
+    """Of one that runs, which start it is: the service control manager's own process, a slash, and its process."""
 
     kind: ClassVar[Kind] = Kind.WINDOWS_SERVICES
 
@@ -395,6 +392,10 @@ class ServiceItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
             SvcServiceDll=self.service_dll,
             SvcFailureActions=self.failure_actions,
         )
+
+    def restarted_since(self, before: ServiceItem) -> bool:
+        """Whether it ran at both looks and was stopped between them; a restart of the machine does not count."""
+        return self.state == before.state == "Running" and _is_another_start(before.start, self.start)
 
     def compared(self) -> dict[str, object]:
         """Facts that count."""
@@ -480,6 +481,11 @@ class RegistryItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         if self.sha256:
             return f"{text} … ({self.size} bytes, SHA-256 {self.sha256.hex().upper()})", True
         return text, exact
+
+
+def _is_another_start(before: str, now: str) -> bool:
+    """Whether a start (`boot/start`) is another one than before, since the same boot."""
+    return bool(now) and now != before and now.partition("/")[0] == before.partition("/")[0]
 
 
 def _filled(**columns: Value) -> dict[str, Value]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from whatchanged.records.items import DaemonItem, Item, Kind, Value
+from whatchanged.records.items import DaemonItem, Item, Kind, ServiceItem, Value
 from whatchanged.records.tables import CONFIGURATION_CHANGE
 
 __all__ = ["change_rows", "rename_row"]
@@ -80,9 +80,13 @@ def rename_row(previous: Item, current: Item) -> dict[str, Value]:
 
 def _restart_rows(previous: Item, current: Item) -> list[dict[str, Value]]:
     """Return the stop and the start that lie between two looks at a running service: alerts wait for the stop."""
-    if not (isinstance(previous, DaemonItem) and isinstance(current, DaemonItem) and current.restarted_since(previous)):
-        return []
-    stopped = msgspec.structs.replace(current, state="Stopped")
+    match previous, current:
+        case (DaemonItem(), DaemonItem()) if current.restarted_since(previous):
+            stopped: Item = msgspec.structs.replace(current, state="Stopped")
+        case (ServiceItem(), ServiceItem()) if current.restarted_since(previous):
+            stopped = msgspec.structs.replace(current, state="Stopped")
+        case _:
+            return []
     return [_property_row(previous, stopped, "SvcState"), _property_row(stopped, current, "SvcState")]
 
 

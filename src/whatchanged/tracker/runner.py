@@ -423,10 +423,15 @@ def _shown(path: bytes) -> str:
 
 
 def _part(kind: Kind, key: bytes, snapshot: WholeSnapshot) -> str:
-    """Return the part of a kind that is looked at whole: of software its source, with which the key begins."""
+    """Return the part of a kind that is looked at whole: of software its source, with which the key begins.
+
+    The programs of each user of a Windows are a part of their own (`uninstall/<SID>`).
+    """
     if kind is not Kind.SOFTWARE or "all" in snapshot.scopes:
         return "all"
-    return key.partition(b"\0")[0].partition(b"/")[0].decode()
+    source, _, rest = key.partition(b"\0")[0].decode(errors="replace").partition("/")
+    part = f"{source}/{rest.partition('/')[0]}"
+    return part if part in snapshot.scopes else source
 
 
 def _is_kept(key: bytes, kept: tuple[bytes, ...]) -> bool:

@@ -25,11 +25,10 @@ import msgspec
 
 from whatchanged.collectors.files.mounts import Barrier, Mount, barriers, parse_mountinfo
 from whatchanged.collectors.files.system import mount_id
-from whatchanged.errors import OperationError, WatchError
-from whatchanged.logs import printable
-from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
+from whatchanged.errors import WatchError
+from whatchanged.records.health import HealthReason, HealthStatus
 from whatchanged.records.items import Kind
-from whatchanged.records.times import now_ns, time_text
+from whatchanged.records.times import now_ns
 from whatchanged.rules import FileScope, Policy
 from whatchanged.tracker import audit_news
 from whatchanged.tracker.actors import Actors, Inquiry, Touch
@@ -39,6 +38,7 @@ from whatchanged.tracker.plan import Plan
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
 from whatchanged.tracker.visits import Visited
+from whatchanged.tracker.watch_news import WatchNews
 from whatchanged.watchers.fanotify import FanotifyWatcher
 from whatchanged.watchers.hints import Area, Coverage, Executed, Hint, Reach, Scope, View, Watcher, views
 from whatchanged.watchers.inotify import InotifyWatcher
@@ -55,9 +55,6 @@ _BATCH_SECONDS = 0.02
 _MOUNT_SECONDS = 0.5
 _LONGEST_WAIT = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-_LOST_SECONDS = 60.0
-"""Lost events are told at most this often."""
-_AREAS_TOLD = 10
 _ASK_SECONDS = 5.0
 _CATCH_UP_SECONDS = 1.0
 
@@ -73,24 +70,16 @@ class Watching:
         """`deliver` hands hints to the worker of a kind."""
         self._root = os.path.realpath(os.fsencode(settings.root))
         self._policy = policy
-        self._state = state
         self._stop = stop
         self.deliver = deliver
-        self.enabled = settings.watch and policy.watch
-        """Whether anything is watched at all."""
+        self._news = WatchNews(state, policy, enabled=settings.watch and policy.watch)
         self._plan = Plan()
         self._adopted = threading.Event()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._coverage = Coverage()
-        self._covered = not self.enabled
-        self._error = ""
-        self._hints = 0
-        self._lost = 0
-        self._lost_told = float("-inf")
         self._read_condition = threading.Condition()
         self._read_until = time.monotonic()
         self._observer = ProcessObserver(audit=Audit(self.wake) if policy.audit else None)
-        self._audit_news = audit_news.AuditNews(self._report)
+        self._audit_news = audit_news.AuditNews(self._news.report)
         self._actors = Actors(
             self._observer, partial(self.caught_up, _CATCH_UP_SECONDS), command_lines=policy.command_lines
         )
@@ -129,7 +118,7 @@ class Watching:
     def run(self) -> None:
         """Watch until stopped."""
         if not self.enabled:
-            self._report_off()
+            self._news.off()
             self._stop.wait()
             return
         with self._observer:
@@ -158,31 +147,20 @@ class Watching:
             return self._read_condition.wait_for(lambda: self._read_until >= now, timeout)
 
     @property
+    def enabled(self) -> bool:
+        """Whether anything is watched at all."""
+        return self._news.enabled
+
+    @property
     def coverage(self) -> Coverage | None:
         """What is watched and what is polled; None while watching has yet to begin."""
-        return self._coverage if self._covered else None
+        return self._news.coverage
 
     def status(self) -> Mapping[str, Any]:
-        """Return what is watched and what is polled, for `status`."""
-        areas = [
-            {
-                "path": printable(os.fsdecode(area.path)),
-                "method": area.method,
-                "since": time_text(area.since_ns),
-                "reason": area.reason,
-            }
-            for area in self._coverage.areas
-        ]
+        """Return what is watched and what is polled, and whether it is known who changes things, for `status`."""
         who = self._observer.health()
-        state = "Off" if not self.enabled else "Failed" if self._error else "Watching"
         return {
-            "state": state,
-            "error": self._error,
-            "areas": areas,
-            "watches": self._coverage.watches,
-            "limits": list(self._coverage.limits),
-            "hints": self._hints,
-            "lost": self._lost,
+            **self._news.status(),
             "who": {name: said for name, said in msgspec.structs.asdict(who).items() if name != "audit"},
             "audit": audit_news.told(who.audit),
         }
@@ -210,10 +188,7 @@ class Watching:
         ]
         self._actors.note(concerned, since)
         hints = [event for event in events if not isinstance(event, Executed)]
-        self._hints += len(hints)
-        lost = [hint for hint in hints if hint.reach is Reach.ALL]
-        if lost:
-            self._report_lost(len(lost))
+        self._news.count(len(hints), sum(hint.reach is Reach.ALL for hint in hints))
         for kind in parts:
             wanted = [hint for hint, kinds in concerned if not isinstance(hint, Executed) and kind in kinds]
             if wanted:
@@ -242,52 +217,19 @@ class Watching:
 
     def covered(self, coverage: Coverage) -> None:
         """Note what is watched now, and say so."""
-        self._coverage = coverage
-        self._covered = True
-        self._error = ""
+        self._news.cover(coverage)
         if not self._plan.kinds():
             return
-        polled = coverage.polled
-        unseen = [Hint(area.path, 0.0, Reach.TREE) for area in polled]
+        unseen = [Hint(area.path, 0.0, Reach.TREE) for area in coverage.polled]
         self._actors.watched([k for k, s in self.parts().items() if not any(_concerns(s, hint) for hint in unseen)])
-        said = [f"{os.fsdecode(a.path)}: {a.reason}" for a in polled[:_AREAS_TOLD]]
-        if len(polled) > _AREAS_TOLD:
-            said.append(f"and {len(polled) - _AREAS_TOLD} more")
-        means: dict[str, list[str]] = {}
-        for area in coverage.areas:
-            if area.method != "poll":
-                means.setdefault(area.method, []).append(os.fsdecode(area.path))
-        detail = "; ".join(
-            [*(f"{method}: {', '.join(paths[:_AREAS_TOLD])}" for method, paths in means.items()), *coverage.limits]
-        )
-        if said:
-            detail += f"; only polled: {'; '.join(said)}"
-        self._report(
-            HealthStatus.WARNING if polled or coverage.limits or not means else HealthStatus.OK,
-            HealthReason.WATCHING,
-            detail or "nothing is watched",
-            "watch",
-        )
+        self._news.tell_coverage()
 
     # Health
 
     def _died(self, error: Exception) -> None:
         log.warning("watching failed: %s", error)
-        self._error = str(error)
-        now = now_ns()
-        self._coverage = Coverage(tuple(Area(a.path, "poll", now, self._error) for a in self._coverage.areas))
-        self._covered = True
-        self._report(HealthStatus.ERROR, HealthReason.WATCH_LOST, self._error, "watch")
+        self._news.died(error)
         self.look_at_everything(self.parts(), blind=True)
-
-    def _report_lost(self, count: int) -> None:
-        self._lost += count
-        now = time.monotonic()
-        if now - self._lost_told > _LOST_SECONDS:
-            self._lost_told = now
-            self._report(
-                HealthStatus.WARNING, HealthReason.WATCH_LOST, "events were lost: everything is looked at instead", None
-            )
 
     def _report_who(self) -> None:
         health = self._observer.health()
@@ -296,27 +238,7 @@ class Watching:
         ) if why and why != "not started")  # fmt: skip
         detail = f"who makes changes is not always known: {missing}" if missing else "who makes changes is known"
         status = HealthStatus.WARNING if health.events else HealthStatus.OK
-        self._report(status, HealthReason.WATCHING, detail, "who")
-
-    def _report_off(self) -> None:
-        reason = f"by the policy {self._policy.source}" if not self._policy.watch else "by a setting"
-        self._coverage = Coverage((Area(b"/", "poll", now_ns(), f"watching is switched off {reason}"),))
-        self._report(
-            HealthStatus.OK, HealthReason.WATCHING, f"watching is switched off {reason}: only polls look", "watch"
-        )
-
-    def _report(self, status: HealthStatus, reason: HealthReason, detail: str, subject: str | None) -> None:
-        with contextlib.suppress(OperationError):  # told again with the next occasion
-            self._state.report(
-                HealthRecord(
-                    component=Component.TRACKER,
-                    status=status,
-                    reason=reason,
-                    time_ns=now_ns(),
-                    detail=printable(detail),
-                ),
-                subject=subject,
-            )
+        self._news.report(status, HealthReason.WATCHING, detail, "who")
 
     # What the session reads of us
 

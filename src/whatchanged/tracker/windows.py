@@ -18,6 +18,7 @@ from whatchanged.rules import Variables
 from whatchanged.tracker.plan import Plan
 from whatchanged.tracker.runner import Progress, Runner, SnapshotCollector
 from whatchanged.tracker.tracking import Tracking
+from whatchanged.tracker.windows_watching import WindowsWatching
 
 __all__ = ["WindowsTracking"]
 
@@ -31,6 +32,7 @@ class WindowsTracking(Tracking):
     def _make(self) -> Runner:
         self._software = WindowsSoftware(self._stop)  # one for good: it remembers who did not answer
         self._services = ServiceManager()
+        self._watching = WindowsWatching(self._settings, self._policy, self._state, self._stop, self._hint)
         return Runner(self._state, self._settings, self._policy, self._stop, budget=self._budget)
 
     def _collector(self, kind: Kind) -> SnapshotCollector:
@@ -42,13 +44,13 @@ class WindowsTracking(Tracking):
         return super()._run_whole(plan, kind, detected_by)
 
     def _parts(self) -> Sequence[tuple[str, Callable[[], None]]]:
-        return ()
+        return (("watching", self._watching.run),)
 
     def _wake_parts(self) -> None:
-        """There are none."""
+        self._watching.wake()
 
     def _adopted(self, plan: Plan) -> None:
-        """Nothing watches yet."""
+        self._watching.adopt(plan)
 
     def _variables(self) -> Variables:
         return Variables(declared=dict(self._policy.variables))
@@ -60,4 +62,4 @@ class WindowsTracking(Tracking):
         raise SettingsError("files are not looked at on Windows yet")
 
     def _system_status(self, plan: Plan) -> Mapping[str, Any]:
-        return {"watch": {"state": "Off", "error": "nothing watches on Windows yet: only polls look"}}
+        return {"watch": self._watching.status()}

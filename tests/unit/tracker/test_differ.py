@@ -136,3 +136,16 @@ def test_software_without_a_version_is_added_and_removed() -> None:
     assert not {"Current", "Previous"} & {*added, *removed}
     (row,) = change_rows(update, msgspec.structs.replace(update, version="2"))
     assert (row["FieldsChanged"], row["Current"]) == ("CurrentVersion", "2")
+
+
+def test_a_windows_service_that_has_another_process_was_stopped_in_between() -> None:
+    before = ServiceItem(name="s", state="Running", process_id=8, start="4.1/8.2")
+
+    def states(start: str, state: str = "Running") -> list[tuple[object, object]]:
+        rows = change_rows(before, msgspec.structs.replace(before, state=state, process_id=9, start=start))
+        return [(row["Previous"], row["Current"]) for row in rows if row["SvcChangeType"] == "State"]
+
+    assert states("4.1/9.3") == [("Running", "Stopped"), ("Stopped", "Running")]
+    assert states("4.7/9.8") == [], "the machine was started anew"
+    assert states("") == [], "nobody knows"
+    assert states("", "Stopped") == [("Running", "Stopped")]

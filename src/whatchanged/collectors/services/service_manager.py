@@ -23,6 +23,7 @@ from whatchanged.collectors.outcome import Failure, Snapshot, Tally
 from whatchanged.collectors.registry.environment import system_variables
 from whatchanged.collectors.registry.live import LiveRegistry
 from whatchanged.collectors.registry.source import CURRENT_CONTROL_SET
+from whatchanged.collectors.services.service_processes import ServiceProcesses
 from whatchanged.collectors.services.windows_registry import service_item
 from whatchanged.records.items import ServiceItem
 from whatchanged.records.registry_values import name_bytes
@@ -77,6 +78,7 @@ class ServiceManager:
             tally.deny(b"service control manager", _reason(error))
             return Snapshot(items=(), outcome=tally.outcome())
         variables = system_variables(LiveRegistry())
+        processes = ServiceProcesses()
         items: dict[str, ServiceItem] = {}
         unread: set[bytes] = set()
         for status in found:
@@ -84,7 +86,7 @@ class ServiceManager:
             if status["ServiceType"] & _USER_INSTANCE:
                 continue
             try:
-                items[name] = _item(manager, status, _kept_by_registry(tally, name, variables))
+                items[name] = _item(manager, status, _kept_by_registry(tally, name, variables), processes)
             except pywintypes.error as error:
                 if error.winerror not in _GONE:
                     tally.fail(Failure(name_bytes(name), _reason(error)))
@@ -109,7 +111,9 @@ def _kept_by_registry(tally: Tally, name: str, variables: Mapping[str, str]) -> 
     return ServiceItem(name=name, delayed=None, service_dll=None, failure_actions=None)
 
 
-def _item(manager: PySC_HANDLE, status: Mapping[str, Any], known: ServiceItem) -> ServiceItem:
+def _item(
+    manager: PySC_HANDLE, status: Mapping[str, Any], known: ServiceItem, processes: ServiceProcesses
+) -> ServiceItem:
     """Return the service with what the manager says of it. Raises pywintypes.error."""
     service = win32service.OpenService(manager, status["ServiceName"], win32service.SERVICE_QUERY_CONFIG)
     _, start, _, path, _, _, _, account, display_name = win32service.QueryServiceConfig(service)
@@ -124,6 +128,7 @@ def _item(manager: PySC_HANDLE, status: Mapping[str, Any], known: ServiceItem) -
         account=account or "LocalSystem",
         path=path or "",
         process_id=status["ProcessId"] or None,
+        start=processes.start(status["ProcessId"]) if status["ProcessId"] else "",
     )
 
 

@@ -1,0 +1,215 @@
+r"""Watching on Windows: a thread that keeps the watchers, each of one kind, and hands what they say to its worker.
+
+Registry, software and services are looked at whole, so that of a hint only its kind counts. What programs and services
+are is written in the registry: their keys are watched beside those of rules. Whatever goes wrong here becomes a look at
+everything and a health record; the poll stays as the net below.
+"""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "win32"  # mypy's platform branch
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from whatchanged.errors import WatchError
+from whatchanged.records.items import Kind
+from whatchanged.rules import Policy, RegistryRule
+from whatchanged.rules.registry_scope import RegistryScope
+from whatchanged.tracker.plan import Plan
+from whatchanged.tracker.settings import TrackerSettings
+from whatchanged.tracker.state import State
+from whatchanged.tracker.watch_news import WatchNews
+from whatchanged.watchers.hints import Coverage, Hint, Reach
+from whatchanged.watchers.windows import Port, RegistryWatcher, ServiceWatcher
+
+__all__ = ["WindowsWatching"]
+
+log = logging.getLogger(__name__)
+
+_BATCH_SECONDS = 0.02
+"""Pause before notifications are read: those of one change come together."""
+_LONGEST_WAIT = 60.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_CURRENT = r"Software\Microsoft\Windows\CurrentVersion"
+_PLACES: Mapping[Kind, Sequence[tuple[str, bool]]] = {
+    Kind.SOFTWARE: (
+        (rf"HKEY_LOCAL_MACHINE\{_CURRENT}\Uninstall", True),
+        (rf"HKEY_LOCAL_MACHINE\{_CURRENT}\Installer\UserData", True),
+        (rf"HKEY_LOCAL_MACHINE\{_CURRENT}\Component Based Servicing\Packages", True),
+        (rf"HKEY_LOCAL_MACHINE\{_CURRENT}\Appx\AppxAllUserStore\Applications", True),
+        (rf"HKEY_USERS\*\{_CURRENT}\Uninstall", True),
+    ),
+    # Not with all below: drivers keep counters there that never rest.
+    Kind.WINDOWS_SERVICES: ((r"HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\*", False),),
+}
+"""Kind → keys, and whether all below counts, in which it is written what there is of it."""
+
+Deliver = Callable[[Kind, Sequence[Hint]], None]
+
+
+class _Watcher(Protocol):
+    def read(self) -> Sequence[Hint]: ...
+
+    def coverage(self) -> Coverage: ...
+
+
+class _Watched(NamedTuple):
+    kind: Kind
+    watcher: _Watcher
+
+
+class WindowsWatching:
+    """Watches what the plan in force asks for."""
+
+    def __init__(
+        self, settings: TrackerSettings, policy: Policy, state: State, stop: threading.Event, deliver: Deliver
+    ) -> None:
+        """`deliver` hands hints to the worker of a kind."""
+        self._stop = stop
+        self.deliver = deliver
+        self.news = WatchNews(state, policy, enabled=settings.watch and policy.watch)
+        self._plan = Plan()
+        self._adopted = threading.Event()
+        self._lock = threading.Lock()
+        self._port: Port | None = None
+
+    def adopt(self, plan: Plan) -> None:
+        """Watch for another plan from now on."""
+        self._plan = plan
+        self._adopted.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the thread notice that something is new."""
+        with self._lock:
+            if self._port is not None:
+                self._port.post()
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what is watched and what is polled, for `status`."""
+        return self.news.status()
+
+    def run(self) -> None:
+        """Watch until stopped."""
+        if not self.news.enabled:
+            self.news.off()
+            self._stop.wait()
+            return
+        pause = _FIRST_PAUSE
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                self._session()
+            except (WatchError, OSError) as error:
+                pause = _FIRST_PAUSE if time.monotonic() - began > _LONGEST_PAUSE else pause
+                log.warning("watching failed: %s", error)
+                self.news.died(error)
+                self._look_at_everything(self._plan.kinds())
+                self._stop.wait(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _session(self) -> None:
+        """One life of the watchers. Raises WatchError."""
+        with contextlib.closing(Port()) as port, self._awake(port), _Watchers(port) as watchers:
+            self._adopted.clear()
+            self._subscribe(watchers)
+            while not self._stop.is_set():
+                port.wait(min(_LONGEST_WAIT, watchers.longest_wait))
+                if self._adopted.is_set():
+                    self._adopted.clear()
+                    self._subscribe(watchers)
+                self._stop.wait(_BATCH_SECONDS)
+                for kind, watcher in watchers.all():
+                    self._hand_out(kind, watcher.read())
+
+    @contextlib.contextmanager
+    def _awake(self, port: Port) -> Any:
+        """Let other threads wake the wait at `port`."""
+        with self._lock:
+            self._port = port
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._port = None
+
+    def _subscribe(self, watchers: _Watchers) -> None:
+        """Watch for the plan in force. What happened before is found by a look at everything."""
+        plan = self._plan
+        watchers.subscribe(plan)
+        self.news.cover(watchers.coverage())
+        if plan.kinds():
+            self.news.tell_coverage()
+        self._look_at_everything(plan.kinds())
+
+    def _hand_out(self, kind: Kind, hints: Sequence[Hint]) -> None:
+        if hints:
+            self.news.count(len(hints), sum(hint.reach is Reach.ALL for hint in hints))
+            self.deliver(kind, hints)
+
+    def _look_at_everything(self, kinds: Iterable[Kind]) -> None:
+        for kind in kinds:
+            self.deliver(kind, [Hint(b"/", time.monotonic(), Reach.ALL)])
+
+
+class _Watchers:
+    """The watchers of one session, all in the thread that waits at the port."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._stack = contextlib.ExitStack()
+        self._keys: dict[Kind, RegistryWatcher] = {}
+        self._services: ServiceWatcher | None = None
+
+    def __enter__(self) -> _Watchers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def subscribe(self, plan: Plan) -> None:
+        """Watch for a plan from now on. Raises WatchError."""
+        for kind in (Kind.REGISTRY, *_PLACES):
+            rules = list(plan.registry) if kind is Kind.REGISTRY else _rules(kind)
+            watcher = self._keys.get(kind)
+            if watcher is None and kind in plan.kinds():
+                watcher = self._keys[kind] = RegistryWatcher(self._port)
+                self._stack.callback(watcher.close)
+            if watcher is not None:
+                watcher.subscribe(RegistryScope(rules if kind in plan.kinds() else ()))
+        if self._services is None and Kind.WINDOWS_SERVICES in plan.kinds():
+            self._services = ServiceWatcher()
+            self._stack.callback(self._services.close)
+            self._services.subscribe()
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds after which all want to be read, though nothing was told."""
+        return _LONGEST_WAIT if self._services is None else self._services.longest_wait
+
+    def all(self) -> list[_Watched]:
+        """Return every watcher with the kind that it is for."""
+        found: list[_Watched] = [_Watched(kind, watcher) for kind, watcher in self._keys.items()]
+        if self._services is not None:
+            found.append(_Watched(Kind.WINDOWS_SERVICES, self._services))
+        return found
+
+    def coverage(self) -> Coverage:
+        """Return what all of them watch."""
+        each = [watcher.coverage() for _, watcher in self.all()]
+        return Coverage(
+            tuple(area for one in each for area in one.areas),
+            sum(one.watches for one in each),
+            tuple(limit for one in each for limit in one.limits),
+        )
+
+
+def _rules(kind: Kind) -> list[RegistryRule]:
+    return [RegistryRule(name=key, key_name=key, recurse=recurse) for key, recurse in _PLACES[kind]]
