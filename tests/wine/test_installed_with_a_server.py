@@ -1,4 +1,4 @@
-"""A Windows (under Wine) that is installed as people do it: enrolled at a server, its forwarder a service."""
+"""A Windows (under Wine) that is installed as people do it: enrolled at a server, both agents services."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def server(tmp_path: Path) -> Iterator[Machine]:
         made.end()
 
 
-def test_a_machine_is_enrolled_and_its_forwarder_reports(windows: Windows, server: Machine, tmp_path: Path) -> None:
+def test_a_machine_is_enrolled_and_both_services_report(windows: Windows, server: Machine, tmp_path: Path) -> None:
     program = windows.install()
 
     def whatchanged(*arguments: str) -> str:
@@ -44,15 +44,15 @@ def test_a_machine_is_enrolled_and_its_forwarder_reports(windows: Windows, serve
     (tmp_path / "token").write_text(token)
     url = json.loads((server.data / "server" / "address.json").read_text())["url"]
     assert url.startswith("https://")
-    enrolling = ("install", "--server", url, "--token-file", windows.path(tmp_path / "token"), "--no-start")
+    enrolling = ("install", "--server", url, "--token-file", windows.path(tmp_path / "token"))
     try:
         said = whatchanged(*enrolling)
-        # Without tracker: `install` would start both.
-        assert windows.python("start", "whatchanged-forwarder", program="net").returncode == 0
         (machine,) = eventually(lambda: json.loads(server.command("machines", "--json").stdout))
         eventually(
-            lambda: any(row["Reason"] == "Started" for row in server.health() if row["Component"] == "Forwarder"),
-            what="the forwarder's records arrive",
+            lambda: (
+                {row["Component"] for row in server.health() if row["Reason"] == "Started"} >= {"Tracker", "Forwarder"}
+            ),
+            what="records of both arrive",
         )
         again = whatchanged(*enrolling)
         assert [row["id"] for row in json.loads(server.command("machines", "--json").stdout)] == [machine["id"]]

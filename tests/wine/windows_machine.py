@@ -127,10 +127,13 @@ class WindowsMachine(Installation):
         return [row for row in self.health() if row["Reason"] in reasons]
 
     def news(self) -> list[dict[str, Any]]:
-        """Look, and return the changes that were not returned before, once they have arrived."""
+        """Look, and return the changes that were not returned before, once they have arrived.
+
+        Wine starts and stops services of its own when a program asks for them: of that nothing.
+        """
         rows = [row for row in self.settled() if row["ChangeId"] not in self._known]
         self._known |= {row["ChangeId"] for row in rows}
-        return rows
+        return [row for row in rows if row.get("SvcChangeType") != "State" or row["SvcName"].startswith("Whatchanged-")]
 
     def export(self, name: str) -> list[dict[str, Any]]:
         """Return the rows of an export, once it has been written."""
