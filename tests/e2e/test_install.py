@@ -391,7 +391,7 @@ def test_audit_comes_and_goes_with_the_policy(server: Machine, debian: Container
     debian.run(PROGRAM, "install")
     assert "cap_audit" not in debian.run(*shown).stdout
     write_and_see(server, debian, "without-audit")
-    nothing_failed(debian)
+    nothing_failed(debian, "--boot")
 
 
 def test_revoking_and_uninstalling_end_it(server: Machine, debian: Container) -> None:
