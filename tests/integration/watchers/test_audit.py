@@ -33,6 +33,8 @@ from whatchanged.watchers.processes.observer import ProcessObserver
 pytestmark = [pytest.mark.root, pytest.mark.audit, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
 SECONDS = 30.0
+CLOCK_REALTIME_COARSE = 5
+"""linux/time.h; what audit takes its times from."""
 MACHINE = os.uname().machine
 Run = tuple[int, int, int]
 
@@ -46,6 +48,10 @@ def control() -> Iterator[AuditControl]:
 @contextlib.contextmanager
 def observing(*, audit: bool) -> Iterator[ProcessObserver]:
     with ProcessObserver(real_time=False, audit=Audit() if audit else None) as observer:
+        # Records bear the time of the last tick: until the next one they may be of what was before the observer.
+        began_ns = time.time_ns()
+        while time.clock_gettime_ns(CLOCK_REALTIME_COARSE) < began_ns + 2_000_000:
+            os.sched_yield()
         yield observer
 
 
