@@ -136,7 +136,9 @@ def test_an_update_stands_in_a_file_of_its_own(machine: WindowsMachine) -> None:
     machine.news()
     for value, said in (("ReleaseType", "Security Update"), ("DisplayName", name)):
         machine.set_value(entry, value, REG_SZ, text(said))
-    (row,) = machine.news()
+    rows = machine.news()
+    assert len(rows) == 1, rows
+    (row,) = rows
     assert (row["ChangeCategory"], row["SoftwareName"], row["SoftwareType"]) == ("Added", name, "Update")
     assert name in {one["SoftwareName"] for one in machine.export("Patches.json")}
     assert name not in {one["SoftwareName"] for one in machine.export("Applications.json")}

@@ -394,8 +394,11 @@ class ServiceItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         )
 
     def restarted_since(self, before: ServiceItem) -> bool:
-        """Whether it ran at both looks and was stopped between them; a restart of the machine does not count."""
-        return self.state == before.state == "Running" and _is_another_start(before.start, self.start)
+        """Whether it had a process at both looks (also one that was stopping, or starting), and another one each time.
+
+        A restart of the machine does not count.
+        """
+        return _is_another_start(before.start, self.start)
 
     def compared(self) -> dict[str, object]:
         """Facts that count."""

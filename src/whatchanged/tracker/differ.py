@@ -57,7 +57,9 @@ def change_rows(previous: Item | None, current: Item | None) -> list[dict[str, V
     before, after = previous.compared(), current.compared()
     changed = [name for name in after if name in before and before[name] != after[name]]
     if current.kind in (Kind.DAEMONS, Kind.WINDOWS_SERVICES):
-        return [*_restart_rows(previous, current), *(_property_row(previous, current, name) for name in changed)]
+        restarted = _restart_rows(previous, current)
+        told = [name for name in changed if not (restarted and name == "SvcState")]
+        return [*restarted, *(_property_row(previous, current, name) for name in told)]
     if not changed:
         return []
     row = _row(current, "Modified", previous.columns(), current.columns())

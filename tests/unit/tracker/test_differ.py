@@ -146,6 +146,7 @@ def test_a_windows_service_that_has_another_process_was_stopped_in_between() -> 
         return [(row["Previous"], row["Current"]) for row in rows if row["SvcChangeType"] == "State"]
 
     assert states("4.1/9.3") == [("Running", "Stopped"), ("Stopped", "Running")]
+    assert states("4.1/9.3", "Start Pending") == [("Running", "Stopped"), ("Stopped", "Start Pending")]
     assert states("4.7/9.8") == [], "the machine was started anew"
     assert states("") == [], "nobody knows"
     assert states("", "Stopped") == [("Running", "Stopped")]
