@@ -19,15 +19,16 @@ import pytest
 PACKAGE = ("Package", "Version", "Architecture", "Maintainer", "Description")
 
 
-def eventually(check: Callable[[], Any], *, seconds: float = 60.0, what: str = "") -> Any:
-    """Return the first true answer of `check`; fail the test when there is none in time."""
+def eventually(check: Callable[[], Any], *, seconds: float = 60.0, what: str | Callable[[], str] = "") -> Any:
+    """Return the first true answer of `check`; fail the test when there is none in time, and say `what` then."""
     deadline = time.monotonic() + seconds
     while True:
         answer = check()
         if answer:
             return answer
         if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds} s: {what or check}; last answer {answer!r}")
+            said = what() if callable(what) else what
+            pytest.fail(f"not within {seconds} s: {said or check}; last answer {answer!r}")
         time.sleep(0.05)
 
 
@@ -75,6 +76,11 @@ def linux_rule(tree: Path, *, cycle: float = 1.0, name: str = "tree") -> dict[st
     }
 
 
+def status_values(said: str) -> dict[str, Any]:
+    """Return what `status --json` says: component and name → value."""
+    return {f"{row['Component']}.{row['Name']}": row["Value"] for row in json.loads(said) if "Name" in row}
+
+
 class Installation:
     """`whatchanged up` on a data folder of its own, looking at a root of its own."""
 
@@ -109,7 +115,7 @@ class Installation:
                 stderr=log,
                 env=environment,
             )
-        eventually(self._ready, seconds=90, what=f"the server is ready\n{self.log.read_text()[-3000:]}")
+        eventually(self._ready, seconds=90, what=lambda: f"the server is ready\n{self.log.read_text()[-3000:]}")
 
     def _ready(self) -> bool:
         assert self.process is not None
@@ -193,12 +199,12 @@ class Installation:
         eventually(self._delivered, what="the outbox and the store are empty")
         return self.changes()
 
+    def status(self) -> dict[str, Any]:
+        """Return what the agents say of themselves: component and name → value."""
+        return status_values(self.command("status", "--json").stdout)
+
     def _delivered(self) -> bool:
-        status = {
-            f"{row['Component']}.{row['Name']}": row["Value"]
-            for row in json.loads(self.command("status", "--json").stdout)
-            if "Name" in row
-        }
+        status = self.status()
         waiting = [value for name, value in status.items() if name.startswith("Tracker.outbox.rows.")]
         # Not the forwarder's own streams: a heartbeat may always be on its way.
         waiting += [

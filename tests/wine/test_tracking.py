@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from wine.conftest import Windows
-from wine.windows_machine import HERE, WindowsMachine, windows_rule
+from wine.windows_machine import SERVICE, WindowsMachine, windows_rule
 
 pytestmark = [pytest.mark.wine, pytest.mark.timeout(600)]
 
@@ -137,9 +137,7 @@ def test_an_update_stands_in_a_file_of_its_own(machine: WindowsMachine) -> None:
     for value, said in (("ReleaseType", "Security Update"), ("DisplayName", name)):
         machine.set_value(entry, value, REG_SZ, text(said))
     rows = machine.news()
-    assert len(rows) == 1, rows
-    (row,) = rows
-    assert (row["ChangeCategory"], row["SoftwareName"], row["SoftwareType"]) == ("Added", name, "Update")
+    assert [(r["ChangeCategory"], r["SoftwareName"], r["SoftwareType"]) for r in rows] == [("Added", name, "Update")]
     assert name in {one["SoftwareName"] for one in machine.export("Patches.json")}
     assert name not in {one["SoftwareName"] for one in machine.export("Applications.json")}
     machine.act("delete_key", key=entry)
@@ -156,7 +154,7 @@ def service(machine: WindowsMachine) -> Iterator[str]:
 
 def test_a_service_that_is_created_started_stopped_changed_and_deleted(machine: WindowsMachine, service: str) -> None:
     name, shown = service, f"Größe {service}"
-    path = f'"{machine.windows.path(machine.windows.interpreter)}" "{machine.windows.path(HERE / "service.py")}" {name}'
+    path = f'"{machine.windows.path(machine.windows.interpreter)}" "{machine.windows.path(SERVICE)}" {name}'
     machine.news()
     machine.act("create_service", name=name, display_name=shown, path=path)
     (row,) = machine.news()

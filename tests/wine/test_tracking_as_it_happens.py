@@ -12,7 +12,7 @@ import pytest
 
 from e2e.conftest import eventually
 from wine.conftest import Windows
-from wine.windows_machine import HERE, WindowsMachine, windows_rule
+from wine.windows_machine import SERVICE, WindowsMachine, windows_rule
 
 pytestmark = [pytest.mark.wine, pytest.mark.timeout(600)]
 
@@ -73,7 +73,7 @@ def test_a_program_that_is_installed_and_uninstalled(machine: WindowsMachine) ->
 def service(machine: WindowsMachine) -> Iterator[str]:
     """Name of a service of our own, which has been told of."""
     name = f"Whatchanged-{uuid.uuid4()}"
-    path = f'"{machine.windows.path(machine.windows.interpreter)}" "{machine.windows.path(HERE / "service.py")}" {name}'
+    path = f'"{machine.windows.path(machine.windows.interpreter)}" "{machine.windows.path(SERVICE)}" {name}'
     machine.act("create_service", name=name, display_name=name, path=path)
     assert told(machine, SvcName=name, ChangeCategory="Added")["DetectedBy"] == "Watch"
     yield name

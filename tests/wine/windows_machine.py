@@ -12,13 +12,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from e2e.conftest import Installation, eventually
+from e2e.conftest import Installation, eventually, status_values
 from wine.conftest import Windows
 
-__all__ = ["WindowsMachine", "windows_rule"]
+__all__ = ["SERVICE", "WindowsMachine", "windows_rule"]
 
 KINDS = frozenset({"Registry", "Software", "WindowsServices"})
 HERE = Path(__file__).parent
+SERVICE = HERE.parent / "integration/windows/waiting_service.py"
 
 
 def windows_rule(*registry: dict[str, Any], frequency: float = 3000) -> dict[str, Any]:
@@ -143,18 +144,7 @@ class WindowsMachine(Installation):
 
     def status(self) -> dict[str, Any]:
         """Return what the agents say of themselves: component and name → value."""
-        rows = json.loads(self.agent("status", "--json"))
-        return {f"{row['Component']}.{row['Name']}": row["Value"] for row in rows if "Name" in row}
-
-    def _delivered(self) -> bool:
-        rows = self.status()
-        waiting = [value for name, value in rows.items() if name.startswith("Tracker.outbox.rows.")]
-        waiting += [
-            value
-            for name, value in rows.items()
-            if name.startswith("Forwarder.streams.CONFIG_") and name.endswith(".rows")
-        ]
-        return rows.get("Forwarder.running") is True and not any(waiting)
+        return status_values(self.agent("status", "--json"))
 
     # Changes
 

@@ -27,8 +27,8 @@ from whatchanged.tracker.hinted import Attribution, HintedLook
 from whatchanged.tracker.hints import Batch
 from whatchanged.tracker.origins import Origins, source_of
 from whatchanged.tracker.package_ties import PackageRows, PackageTies, end_operations
-from whatchanged.tracker.plan import FileJob, Plan, configuration_ids, rule_names
-from whatchanged.tracker.recorder import Causes, Observation, Recorder, Removal, resend
+from whatchanged.tracker.plan import FileJob, Plan, configuration_ids
+from whatchanged.tracker.recorder import Causes, Recorder, resend
 from whatchanged.tracker.remote_mounts import RemoteMounts
 from whatchanged.tracker.runner import Progress, Runner, WholeSnapshot
 from whatchanged.tracker.settings import TrackerSettings
@@ -210,18 +210,7 @@ class FileRunner(Runner):
                 if not isinstance(known.item, FileItem):
                     continue
                 rules = match.rules(known.item)
-                if not rules or match.beyond(known.item):
-                    recorder.add(Removal(Kind.FILES, key, left_rules=True))
-                elif rule_names(rules) != known.rules:
-                    recorder.add(
-                        Observation(
-                            item=known.item,
-                            signature=known.signature,
-                            rules=rule_names(rules),
-                            configuration_id=configuration_ids(rules),
-                            entering=True,
-                        )
-                    )
+                self._put_under(recorder, kind, key, known, () if rules and match.beyond(known.item) else rules)
 
     # Parts of a run
 

@@ -39,6 +39,8 @@ _LATE_NS = 60 * 10**9
 """So long after its end a removal joins an operation: a file that is gone has no time of change."""
 _PASSING = (b".dpkg-new", b".dpkg-tmp")
 """Names that dpkg gives to files while it unpacks."""
+_PASSING_SECONDS = 60.0
+"""So long after a database moved a file of such a name may be gone: dpkg was done before it was asked whether it is."""
 
 
 class Tie(msgspec.Struct, frozen=True):
@@ -61,6 +63,7 @@ class PackageTies:
         self._primed = False
         self.busy = False
         """A package manager was at work at the last look."""
+        self._passing = False
 
     def prime(self) -> None:
         """Read the lists of files, so that what the next operation takes away is known. Once."""
@@ -72,7 +75,7 @@ class PackageTies:
     def weigh(self, seen: Sequence[Observation | Removal]) -> Mapping[bytes, Tie]:
         """Return path → tie of those that belong to an operation, judged by the databases as they are now."""
         found = {w.item.key() if isinstance(w, Observation) else w.key: w for w in seen if _may_be_a_change(w)}
-        self.busy = False
+        self.busy = self._passing = False
         if not found:
             return {}
         sources = SOURCES & self._state.baselines(Kind.SOFTWARE)
@@ -82,7 +85,9 @@ class PackageTies:
         try:
             with self._owners.look() as ownership:
                 self.busy = ownership.busy
-                if not (ownership.busy or self._moved() or any(map(self._by_package_manager, found.values()))):
+                self._passing = ownership.busy or self._moved(_PASSING_SECONDS)
+                moved = ownership.busy or self._moved(_AFTER_SECONDS)
+                if not (moved or any(map(self._by_package_manager, found.values()))):
                     return {}
                 ties = {path: self._tie(path, what, ownership) for path, what in found.items()}
         except OSError:  # the root is gone: the collectors say so
@@ -90,12 +95,12 @@ class PackageTies:
         return {path: tie for path, tie in ties.items() if tie is not None and tie.package.source in sources}
 
     def passing(self, what: Observation | Removal) -> bool:
-        """Whether it is a file that a package manager at work will rename or take away in a moment."""
-        return self.busy and isinstance(what, Observation) and what.item.key().endswith(_PASSING)
+        """Whether it is a file that a package manager at work renames or takes away in a moment, or just did."""
+        return self._passing and isinstance(what, Observation) and what.item.key().endswith(_PASSING)
 
-    def _moved(self) -> bool:
+    def _moved(self, seconds: float) -> bool:
         """Whether a package database moved of late: only then there is an operation to join."""
-        return time.monotonic() - self._owners.moved_at < _AFTER_SECONDS
+        return time.monotonic() - self._owners.moved_at < seconds
 
     def _by_package_manager(self, what: Observation | Removal) -> bool:
         name = what.actor.get("InitiatingProcessName")

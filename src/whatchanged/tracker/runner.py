@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -36,7 +36,7 @@ from whatchanged.tracker.recorder import (
 )
 from whatchanged.tracker.registry_run import RegistryMatch, RegistryRun
 from whatchanged.tracker.settings import TrackerSettings
-from whatchanged.tracker.state import State
+from whatchanged.tracker.state import Known, State
 from whatchanged.tracker.visits import Columns
 
 __all__ = ["Progress", "Runner", "SnapshotCollector", "WholeSnapshot"]
@@ -255,19 +255,24 @@ class Runner:
     def _prune_by_rules(self, plan: Plan, kind: Kind, recorder: Recorder) -> None:
         match = RegistryMatch(plan.registry)
         for key, known in self._state.items(kind):
-            rules = match.takers(known.item)
-            if not rules:
-                recorder.add(Removal(kind, key, left_rules=True))
-            elif rule_names(rules) != known.rules:
-                recorder.add(
-                    Observation(
-                        item=known.item,
-                        signature=known.signature,
-                        rules=rule_names(rules),
-                        configuration_id=configuration_ids(rules),
-                        entering=True,
-                    )
+            self._put_under(recorder, kind, key, known, match.takers(known.item))
+
+    def _put_under(
+        self, recorder: Recorder, kind: Kind, key: bytes, known: Known, rules: Sequence[FileRule | RegistryRule]
+    ) -> None:
+        """Let an item leave the rules if none takes it, or learn the names of those that do."""
+        if not rules:
+            recorder.add(Removal(kind, key, left_rules=True))
+        elif rule_names(rules) != known.rules:
+            recorder.add(
+                Observation(
+                    item=known.item,
+                    signature=known.signature,
+                    rules=rule_names(rules),
+                    configuration_id=configuration_ids(rules),
+                    entering=True,
                 )
+            )
 
     def confirm(self, plan: Plan, kind: Kind) -> None:
         """Confirm the inventory of a kind, if every job of it has looked at least once."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from whatchanged.errors import OperationError
+from whatchanged.errors import OperationError, WatchError
 from whatchanged.logs import printable
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.times import now_ns, time_text
@@ -16,8 +18,11 @@ from whatchanged.rules import Policy
 from whatchanged.tracker.state import State
 from whatchanged.watchers.hints import Area, Coverage
 
-__all__ = ["WatchNews"]
+__all__ = ["WatchNews", "keep_watching"]
 
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _LOST_SECONDS = 60.0
 """Lost events are told at most this often."""
 _AREAS_TOLD = 10
@@ -133,3 +138,18 @@ class WatchNews:
                 ),
                 subject=subject,
             )
+
+
+def keep_watching(session: Callable[[], None], died: Callable[[Exception], None], stop: threading.Event) -> None:
+    """Run `session` again and again until stopped; one that failed is told to `died`, and the next one waits longer."""
+    pause = _FIRST_PAUSE
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            session()
+        except (WatchError, OSError) as error:
+            pause = _FIRST_PAUSE if time.monotonic() - began > _LONGEST_PAUSE else pause
+            log.warning("watching failed: %s", error)
+            died(error)
+            stop.wait(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)

@@ -38,7 +38,7 @@ from whatchanged.tracker.plan import Plan
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
 from whatchanged.tracker.visits import Visited
-from whatchanged.tracker.watch_news import WatchNews
+from whatchanged.tracker.watch_news import WatchNews, keep_watching
 from whatchanged.watchers.fanotify import FanotifyWatcher
 from whatchanged.watchers.hints import Area, Coverage, Executed, Hint, Reach, Scope, View, Watcher, views
 from whatchanged.watchers.inotify import InotifyWatcher
@@ -54,7 +54,6 @@ _BATCH_SECONDS = 0.02
 """Pause before a queue is read: events of one file melt into one, which costs its writer and us less."""
 _MOUNT_SECONDS = 0.5
 _LONGEST_WAIT = 60.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _ASK_SECONDS = 5.0
 _CATCH_UP_SECONDS = 1.0
 
@@ -123,20 +122,11 @@ class Watching:
             return
         with self._observer:
             self._report_who()
-            self._watch()
+            keep_watching(self._watch, self._died, self._stop)
 
     def _watch(self) -> None:
-        pause = _FIRST_PAUSE
-        while not self._stop.is_set():
-            began = time.monotonic()
-            try:
-                with _Session(self) as session:
-                    session.run()
-            except (WatchError, OSError) as error:
-                pause = _FIRST_PAUSE if time.monotonic() - began > _LONGEST_PAUSE else pause
-                self._died(error)
-                self._stop.wait(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+        with _Session(self) as session:
+            session.run()
 
     def caught_up(self, timeout: float) -> bool:
         """Wait until everything that happened before this call was read and delivered; whether that came about."""
@@ -227,7 +217,6 @@ class Watching:
     # Health
 
     def _died(self, error: Exception) -> None:
-        log.warning("watching failed: %s", error)
         self._news.died(error)
         self.look_at_everything(self.parts(), blind=True)
 

@@ -12,42 +12,32 @@ import sys
 assert sys.platform == "win32"  # mypy's platform branch
 
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from whatchanged.errors import WatchError
+from whatchanged.collectors.registry.source import CURRENT_CONTROL_SET
+from whatchanged.collectors.software.windows_registry import KEYS as SOFTWARE_KEYS
 from whatchanged.records.items import Kind
 from whatchanged.rules import Policy, RegistryRule
 from whatchanged.rules.registry_scope import RegistryScope
 from whatchanged.tracker.plan import Plan
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
-from whatchanged.tracker.watch_news import WatchNews
+from whatchanged.tracker.watch_news import WatchNews, keep_watching
 from whatchanged.watchers.hints import Coverage, Hint, Reach
 from whatchanged.watchers.windows import Port, RegistryWatcher, ServiceWatcher
 
 __all__ = ["WindowsWatching"]
 
-log = logging.getLogger(__name__)
-
 _BATCH_SECONDS = 0.02
 """Pause before notifications are read: those of one change come together."""
 _LONGEST_WAIT = 60.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-_CURRENT = r"Software\Microsoft\Windows\CurrentVersion"
 _PLACES: Mapping[Kind, Sequence[tuple[str, bool]]] = {
-    Kind.SOFTWARE: (
-        (rf"HKEY_LOCAL_MACHINE\{_CURRENT}\Uninstall", True),
-        (rf"HKEY_LOCAL_MACHINE\{_CURRENT}\Installer\UserData", True),
-        (rf"HKEY_LOCAL_MACHINE\{_CURRENT}\Component Based Servicing\Packages", True),
-        (rf"HKEY_LOCAL_MACHINE\{_CURRENT}\Appx\AppxAllUserStore\Applications", True),
-        (rf"HKEY_USERS\*\{_CURRENT}\Uninstall", True),
-    ),
+    Kind.SOFTWARE: tuple((key, True) for key in SOFTWARE_KEYS),
     # Not with all below: drivers keep counters there that never rest.
-    Kind.WINDOWS_SERVICES: ((r"HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\*", False),),
+    Kind.WINDOWS_SERVICES: ((rf"{CURRENT_CONTROL_SET}\Services\*", False),),
 }
 """Kind → keys, and whether all below counts, in which it is written what there is of it."""
 
@@ -73,8 +63,8 @@ class WindowsWatching:
     ) -> None:
         """`deliver` hands hints to the worker of a kind."""
         self._stop = stop
-        self.deliver = deliver
-        self.news = WatchNews(state, policy, enabled=settings.watch and policy.watch)
+        self._deliver = deliver
+        self._news = WatchNews(state, policy, enabled=settings.watch and policy.watch)
         self._plan = Plan()
         self._adopted = threading.Event()
         self._lock = threading.Lock()
@@ -94,26 +84,19 @@ class WindowsWatching:
 
     def status(self) -> Mapping[str, Any]:
         """Return what is watched and what is polled, for `status`."""
-        return self.news.status()
+        return self._news.status()
 
     def run(self) -> None:
         """Watch until stopped."""
-        if not self.news.enabled:
-            self.news.off()
+        if not self._news.enabled:
+            self._news.off()
             self._stop.wait()
             return
-        pause = _FIRST_PAUSE
-        while not self._stop.is_set():
-            began = time.monotonic()
-            try:
-                self._session()
-            except (WatchError, OSError) as error:
-                pause = _FIRST_PAUSE if time.monotonic() - began > _LONGEST_PAUSE else pause
-                log.warning("watching failed: %s", error)
-                self.news.died(error)
-                self._look_at_everything(self._plan.kinds())
-                self._stop.wait(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+        keep_watching(self._session, self._died, self._stop)
+
+    def _died(self, error: Exception) -> None:
+        self._news.died(error)
+        self._look_at_everything(self._plan.kinds())
 
     def _session(self) -> None:
         """One life of the watchers. Raises WatchError."""
@@ -144,19 +127,19 @@ class WindowsWatching:
         """Watch for the plan in force. What happened before is found by a look at everything."""
         plan = self._plan
         watchers.subscribe(plan)
-        self.news.cover(watchers.coverage())
+        self._news.cover(watchers.coverage())
         if plan.kinds():
-            self.news.tell_coverage()
+            self._news.tell_coverage()
         self._look_at_everything(plan.kinds())
 
     def _hand_out(self, kind: Kind, hints: Sequence[Hint]) -> None:
         if hints:
-            self.news.count(len(hints), sum(hint.reach is Reach.ALL for hint in hints))
-            self.deliver(kind, hints)
+            self._news.count(len(hints), sum(hint.reach is Reach.ALL for hint in hints))
+            self._deliver(kind, hints)
 
     def _look_at_everything(self, kinds: Iterable[Kind]) -> None:
         for kind in kinds:
-            self.deliver(kind, [Hint(b"/", time.monotonic(), Reach.ALL)])
+            self._deliver(kind, [Hint(b"/", time.monotonic(), Reach.ALL)])
 
 
 class _Watchers:

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from integration.watchers.conftest import Bench
+from whatchanged.watchers import event_queue
 from whatchanged.watchers.hints import Reach
-from whatchanged.watchers.inotify import InotifyWatcher, watcher
+from whatchanged.watchers.inotify import InotifyWatcher
 
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 
@@ -79,7 +80,7 @@ def test_what_waits_behind_an_overflow_does_not_undo_what_was_seen_after_it(
     rounds = int(QUEUE.read_text()) // 6 + 100  # more than there is room for: a rename is two events
     turn(rounds)
     with monkeypatch.context() as context:
-        context.setattr(watcher, "_READS", 1)
+        context.setattr(event_queue, "_READS", 1)
         bench.watcher.read()  # makes room behind the overflow
     turn(rounds)
     (bench.inside / "d0").rename(bench.inside / "d1")  # nobody is told of it any more

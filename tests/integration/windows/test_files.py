@@ -11,16 +11,16 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ctypes import wintypes
 from pathlib import Path
 
 import pytest
 
+from unit.collectors.conftest import Memory
 from whatchanged.collectors import Failure, RunStatus
 from whatchanged.collectors.files import (
     FileCollector,
-    FolderLook,
     Looked,
     Missing,
     PathLooker,
@@ -43,23 +43,6 @@ _kernel32.CreateFileW.argtypes = (
 )  # fmt: skip
 _kernel32.CloseHandle.argtypes = (wintypes.HANDLE,)
 _GENERIC_READ, _OPEN_EXISTING = 0x80000000, 3
-
-
-class Memory:
-    """A known that keeps what the looks say, as the tracker does."""
-
-    def __init__(self) -> None:
-        self.folders: dict[bytes, dict[bytes, bytes]] = {}
-
-    def folder(self, folder: bytes) -> Mapping[bytes, bytes]:
-        return dict(self.folders.get(folder, {}))
-
-    def keep(self, look: FolderLook) -> None:
-        names = self.folders.setdefault(look.folder, {})
-        for looked in look.looked:
-            names[looked.item.path.rpartition(b"/")[2]] = looked.signature
-        for name in look.vanished:
-            del names[name]
 
 
 class Machine:

@@ -7,6 +7,7 @@ import sys
 assert sys.platform != "win32"
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +16,10 @@ import pytest
 
 from whatchanged.collectors import Outcome, RunStatus, Snapshot
 from whatchanged.collectors.software import PackageFiles
-from whatchanged.records.items import SoftwareItem
+from whatchanged.records.items import FileItem, Kind, SoftwareItem
 from whatchanged.tracker import operations
 from whatchanged.tracker.package_ties import PackageRows, PackageTies, Tie, end_operations
+from whatchanged.tracker.recorder import Observation
 from whatchanged.tracker.state import State
 
 KEY = b"dpkg\0one\0all"
@@ -128,3 +130,28 @@ def test_a_database_of_the_first_format_gets_the_table(tmp_path: Path, workers: 
     again = Workers(tmp_path)
     assert again.file_row(150)
     again.state.close()
+
+
+def _seen(path: bytes) -> Observation:
+    item = FileItem(path=path, size=1, mode=0o100644)
+    return Observation(item=item, signature=bytes(44), rules="r", configuration_id="", entering=False)
+
+
+def test_a_name_of_dpkgs_is_no_item_while_its_database_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when dpkg was done before it was asked whether it is at work; a while later it is a file like others."""
+    database = tmp_path / "var/lib/dpkg"
+    (database / "info").mkdir(parents=True)
+    (database / "status").write_text("")
+    state = State(str(tmp_path / "changetracking.db"), quota_bytes=10**9, machine="m", identity={})
+    with state.transaction() as change:
+        change.execute("INSERT INTO baselines VALUES (?, ?)", (Kind.SOFTWARE.value, "dpkg"))
+    ties = PackageTies(state, bytes(tmp_path))
+    ties.weigh([_seen(b"/conf.dpkg-new")])
+    assert not ties.busy
+    assert ties.passing(_seen(b"/conf.dpkg-new"))
+    assert not ties.passing(_seen(b"/conf"))
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    ties.weigh([_seen(b"/conf.dpkg-new")])
+    assert not ties.passing(_seen(b"/conf.dpkg-new"))
+    state.close()

@@ -30,7 +30,7 @@ from whatchanged.collectors.registry.source import (
 )
 from whatchanged.records.items import SoftwareItem
 
-__all__ = ["SOURCES", "RegistrySoftware", "kb_number", "packed_guid", "windows_update"]
+__all__ = ["KEYS", "SOURCES", "RegistrySoftware", "kb_number", "packed_guid", "windows_update"]
 
 _CURRENT = r"Microsoft\Windows\CurrentVersion"
 _MACHINE_SOFTWARE = rf"{MACHINE}\SOFTWARE"
@@ -39,6 +39,15 @@ _PACKAGES = rf"{_MACHINE_SOFTWARE}\{_CURRENT}\Component Based Servicing\Packages
 _SYSTEM_ACCOUNT = "S-1-5-18"
 _STORE = rf"{_MACHINE_SOFTWARE}\{_CURRENT}\Appx\AppxAllUserStore\Applications"
 _REPOSITORY = rf"Local Settings\Software\{_CURRENT}\AppModel\Repository\Packages"
+_UNINSTALL = rf"{_CURRENT}\Uninstall"
+KEYS = (
+    rf"{_MACHINE_SOFTWARE}\{_UNINSTALL}",
+    _INSTALLER,
+    _PACKAGES,
+    _STORE,
+    rf"{USERS}\*\Software\{_UNINSTALL}",
+)
+"""Where it is written, with all below, what software there is, in the 64-bit view: changes there are worth a look."""
 _CLASSES = "_Classes"
 _PROGRAMS, _PRODUCTS, _UPDATES, _APPS = "uninstall", "msi", "cbs", "appx"
 SOURCES = frozenset({_PROGRAMS, _PRODUCTS, _UPDATES, _APPS})
@@ -113,7 +122,7 @@ class RegistrySoftware:
         return [
             found
             for place, architecture in places
-            for key in _subkeys(self._source.open(rf"{place}\{_CURRENT}\Uninstall"))
+            for key in _subkeys(self._source.open(rf"{place}\{_UNINSTALL}"))
             if (found := _program(key, owner, architecture)) is not None
         ]
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from whatchanged.kql.errors import KqlSemanticError
 from whatchanged.kql.functions.arrays import elements, is_array
-from whatchanged.kql.functions.casts import to_dynamic
 from whatchanged.kql.functions.dates import argument, counted
-from whatchanged.kql.functions.series import ALL_FINITE, NUMBERS, mapped
+from whatchanged.kql.functions.series import ALL_FINITE, NUMBERS, in_a_bag, in_columns, mapped
 from whatchanged.kql.functions.signature import Entry, Several, special
 from whatchanged.kql.plan import Apply, Scalar
 from whatchanged.kql.syntax import tree
@@ -51,9 +50,7 @@ def _fit(binder: Expressions, call: tree.Call) -> list[tuple[str, Scalar]]:
 
 
 def _columns(binder: Expressions, call: tree.Call) -> list[tuple[str, Scalar]]:
-    first = call.arguments[0] if call.arguments else None
-    prefix = f"series_fit_line_{first.name if isinstance(first, tree.Name) else ''}"
-    return [(f"{prefix}_{name}", value) for name, value in _fit(binder, call)]
+    return in_columns(call, "series_fit_line", _fit(binder, call))
 
 
 @special("series_fit_line")
@@ -65,10 +62,7 @@ def _series_fit_line(binder: Expressions, call: tree.Call) -> Scalar:
 
 @special("series_fit_line_dynamic")
 def _series_fit_line_dynamic(binder: Expressions, call: tree.Call) -> Scalar:
-    found = _fit(binder, call)
-    parts = ", ',', ".join(f"'\"{name}\":', ifNull({{{number}}}, 'null')" for number, (name, _) in enumerate(found))
-    values = tuple(to_dynamic(value) for _, value in found)
-    return Apply(f"concat('{{{{', {parts}, '}}}}')", values, Type.DYNAMIC, nullable=False)
+    return in_a_bag(_fit(binder, call))
 
 
 FUNCTIONS: tuple[Entry, ...] = (_series_fit_line, _series_fit_line_dynamic)

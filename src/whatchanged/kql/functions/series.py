@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from whatchanged.kql.errors import KqlSemanticError, KqlUnsupported
@@ -262,10 +262,23 @@ def _statistics(binder: Expressions, call: tree.Call) -> list[tuple[str, Scalar]
     ]
 
 
-def _stats_columns(binder: Expressions, call: tree.Call) -> list[tuple[str, Scalar]]:
+def in_columns(call: tree.Call, function: str, found: Iterable[tuple[str, Scalar]]) -> list[tuple[str, Scalar]]:
+    """Return what was found of a series as columns, named after the function and the series."""
     first = call.arguments[0] if call.arguments else None
-    prefix = f"series_stats_{first.name if isinstance(first, tree.Name) else ''}"
-    return [(f"{prefix}_{name}", value) for name, value in _statistics(binder, call) if name not in ("sum", "len")]
+    prefix = f"{function}_{first.name if isinstance(first, tree.Name) else ''}"
+    return [(f"{prefix}_{name}", value) for name, value in found]
+
+
+def in_a_bag(found: Sequence[tuple[str, Scalar]]) -> Scalar:
+    """Return what was found of a series as one dynamic value."""
+    parts = ", ',', ".join(f"'\"{name}\":', ifNull({{{number}}}, 'null')" for number, (name, _) in enumerate(found))
+    values = tuple(to_dynamic(value) for _, value in found)
+    return Apply(f"concat('{{{{', {parts}, '}}}}')", values, Type.DYNAMIC, nullable=False)
+
+
+def _stats_columns(binder: Expressions, call: tree.Call) -> list[tuple[str, Scalar]]:
+    found = [(name, value) for name, value in _statistics(binder, call) if name not in ("sum", "len")]
+    return in_columns(call, "series_stats", found)
 
 
 @special("series_stats")
@@ -277,11 +290,7 @@ def _series_stats(binder: Expressions, call: tree.Call) -> Scalar:
 
 @special("series_stats_dynamic")
 def _series_stats_dynamic(binder: Expressions, call: tree.Call) -> Scalar:
-    found = _statistics(binder, call)
-    parts = ", ',', ".join(f"'\"{name}\":', ifNull({{{number}}}, 'null')" for number, (name, _) in enumerate(found))
-    return Apply(
-        f"concat('{{{{', {parts}, '}}}}')", tuple(to_dynamic(value) for _, value in found), Type.DYNAMIC, nullable=False
-    )
+    return in_a_bag(_statistics(binder, call))
 
 
 def _filtered() -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from whatchanged.errors import RecordError
 from whatchanged.records.items import Kind
+from whatchanged.server.ingest.shape import decode_json
 
 __all__ = ["DataItems"]
 
@@ -33,10 +34,7 @@ class DataItems:
     @classmethod
     def read(cls, payload: bytes) -> DataItems:
         """Read a body. Raises RecordError that names the place."""
-        try:
-            body = msgspec.json.decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise RecordError(f"no JSON: {error}") from error
+        body = decode_json(payload)
         if not isinstance(body, dict):
             raise RecordError("the body is no JSON object with DataType and DataItems")
         stream, items = body.get("DataType"), body.get("DataItems")

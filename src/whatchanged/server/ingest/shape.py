@@ -22,8 +22,8 @@ from whatchanged.records.tables import CONFIGURATION_DATA, TABLES, table_of
 from whatchanged.records.times import parse_time, time_text
 
 __all__ = [
-    "MAX_ROWS", "MAX_TEXT", "Body", "decode_body", "decode_plain", "decode_records", "encode_facts", "encode_row",
-    "eviction", "plain_row",
+    "MAX_ROWS", "MAX_TEXT", "Body", "decode_body", "decode_json", "decode_plain", "decode_records", "encode_facts",
+    "encode_row", "eviction", "plain_row",
 ]  # fmt: skip
 
 MAX_ROWS = 50_000
@@ -216,12 +216,17 @@ def _decode_carefully(stream: DataType, payload: bytes) -> Body:
     return Body(entries, facts)
 
 
-def decode_records(payload: bytes) -> list[Any]:
-    """Decode a JSON array of anything, of at most MAX_ROWS. Raises RecordError."""
+def decode_json(payload: bytes) -> Any:
+    """Decode a body of anything. Raises RecordError."""
     try:
-        records = msgspec.json.decode(payload)
+        return msgspec.json.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"no JSON: {error}") from error
+
+
+def decode_records(payload: bytes) -> list[Any]:
+    """Decode a JSON array of anything, of at most MAX_ROWS. Raises RecordError."""
+    records = decode_json(payload)
     if not isinstance(records, list):
         raise RecordError("the body is no JSON array of records")
     _bound(len(records))

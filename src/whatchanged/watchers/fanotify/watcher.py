@@ -25,6 +25,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from whatchanged.errors import WatchError
 from whatchanged.records.times import now_ns
+from whatchanged.watchers.event_queue import read_queue
 from whatchanged.watchers.fanotify import calls, events
 from whatchanged.watchers.fanotify.events import Event
 from whatchanged.watchers.fanotify.folders import FileSystem, Folder, FolderTable
@@ -34,9 +35,6 @@ __all__ = ["FanotifyWatcher"]
 
 _READ_BYTES = 32 * 1024
 """What one read takes: with a descriptor of its process in every event, this bounds open files to some hundreds."""
-_READS = 64
-_READ_SECONDS = 0.25
-"""Bounds of one `read`: a machine that never falls silent must not keep the caller from its other work."""
 
 _MOST_QUEUED = 300_000
 """Events that may wait to be read. The queue has no bound of its own, for the kernel's is too small for one package;
@@ -151,16 +149,7 @@ class FanotifyWatcher:
         try:
             if self._queued() > _MOST_QUEUED:
                 return self._discard()
-            end = time.monotonic() + _READ_SECONDS
-            for _ in range(_READS):
-                if time.monotonic() > end:
-                    break
-                try:
-                    buffer = os.read(self._fd, _READ_BYTES)
-                except BlockingIOError:
-                    self._drained = True
-                    break
-                self._take_all(buffer, found)
+            self._drained = read_queue(self._fd, _READ_BYTES, lambda buffer: self._take_all(buffer, found))
             self._widen(self._table.unmarked - self._wide)
         except OSError as error:
             raise WatchError(f"fanotify: reading failed: {error}") from error

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 
 from whatchanged.errors import WatchError
 from whatchanged.records.times import now_ns
+from whatchanged.watchers.event_queue import read_queue
 from whatchanged.watchers.hints import Area, Coverage, Executed, Hint, Reach, Scope, View, below
 from whatchanged.watchers.inotify import events
 from whatchanged.watchers.inotify.events import Event
@@ -30,9 +31,6 @@ __all__ = ["InotifyWatcher"]
 _IN_NONBLOCK = 0o4000
 _IN_CLOEXEC = 0o2000000
 _READ_BYTES = 64 * 1024
-_READS = 64
-_READ_SECONDS = 0.25
-"""A queue that fills as fast as it is read must not keep the caller from handing out what was read."""
 _RETRY_SECONDS = 60.0
 """At the limit: how often watches that became free are given to folders that have none."""
 _AREAS_NAMED = 100
@@ -102,17 +100,8 @@ class InotifyWatcher:
         """Read what is in the queue."""
         found: list[Hint | Executed] = []
         self._drained = False
-        end = time.monotonic() + _READ_SECONDS
         try:
-            for _ in range(_READS):
-                if time.monotonic() > end:
-                    break
-                try:
-                    buffer = os.read(self._fd, _READ_BYTES)
-                except BlockingIOError:
-                    self._drained = True
-                    break
-                self._take_all(buffer, found)
+            self._drained = read_queue(self._fd, _READ_BYTES, lambda buffer: self._take_all(buffer, found))
         except OSError as error:
             raise WatchError(f"inotify: reading failed: {error}") from error
         if self._full and self._freed and time.monotonic() - self._rescanned > _RETRY_SECONDS:
