@@ -28,7 +28,7 @@ from benchmarks.table import Measure
 from whatchanged.collectors.files import FileCollector
 from whatchanged.rules import FileRule, FileScope, FileType, Links, Policy
 from whatchanged.settings import DataFolder
-from whatchanged.tracker.file_runner import FileRunner
+from whatchanged.tracker.linux_runner import LinuxRunner
 from whatchanged.tracker.plan import FileJob, Plan
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
@@ -118,7 +118,7 @@ def tracker(tree: str, threads: int, folder: str) -> Iterator[Callable[[], int]]
     settings = TrackerSettings(data=data, hash_threads=threads, rehash_seconds=10**9)
     policy = Policy(core_share=64.0, bytes_per_second=10**12)
     state = State(data.tracker_database, quota_bytes=10**12, machine="bench", identity={"Computer": "bench"})
-    runner = FileRunner(state, settings, policy, threading.Event())
+    runner = LinuxRunner(state, settings, policy, threading.Event())
     try:
         yield lambda: runner.run_files(plan, job).seen
     finally:

@@ -12,12 +12,14 @@ assert sys.platform == "win32"  # mypy's platform branch
 import base64
 import ctypes
 import json
+import os
 import time
 import winreg
 from ctypes import wintypes
 from typing import TYPE_CHECKING
 
 import pywintypes
+import win32file
 import win32service
 import winerror
 
@@ -107,11 +109,44 @@ def forget_service(name: str) -> None:
             raise
 
 
+def _extended(path: str) -> str:
+    """Return a full path so that Windows reads nothing into its names."""
+    return "\\\\?\\" + path
+
+
+def write_file(path: str, data: str) -> None:
+    raw = base64.b64decode(data)
+    os.makedirs(os.path.dirname(_extended(path)), exist_ok=True)
+    with open(_extended(path), "wb") as file:
+        file.write(raw)
+
+
+def set_attributes(path: str, attributes: int) -> None:
+    win32file.SetFileAttributesW(_extended(path), attributes)
+
+
+def rename(path: str, to: str) -> None:
+    os.rename(_extended(path), _extended(to))
+
+
+def remove_file(path: str) -> None:
+    os.unlink(_extended(path))
+
+
+def remove_tree(path: str) -> None:
+    for folder, folders, files in os.walk(_extended(path), topdown=False):
+        for name in files:
+            os.unlink(rf"{folder}\{name}")
+        for name in folders:
+            os.rmdir(rf"{folder}\{name}")
+    os.rmdir(_extended(path))
+
+
 _ACTIONS = {
     action.__name__: action
     for action in (
         set_value, delete_value, delete_key, create_service, start_service, stop_service, change_service,
-        delete_service, forget_service,
+        delete_service, forget_service, write_file, set_attributes, rename, remove_file, remove_tree,
     )
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """A Windows whose tracker is told of changes: rows come by themselves, long before the next poll."""
 
+import json
 import sys
 
 assert sys.platform != "win32"  # mypy's platform branch
@@ -20,6 +21,7 @@ HIVE = "HKEY_LOCAL_MACHINE"
 TRACKED = r"Software\Whatchanged-happens"
 UNINSTALL = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall"
 REG_SZ, REG_DWORD = 1, 4
+TREE = rf"C:\Whatchanged-happens-{uuid.uuid4()}\Tree"
 ONE, TWO = b"\1\0\0\0", b"\2\0\0\0"
 
 
@@ -27,7 +29,9 @@ ONE, TWO = b"\1\0\0\0", b"\2\0\0\0"
 def machine(tmp_path_factory: pytest.TempPathFactory, windows: Windows) -> Iterator[WindowsMachine]:
     made = WindowsMachine(tmp_path_factory.mktemp("windows"), windows)
     try:
-        made.begin(windows_rule({"name": "ours", "keyName": rf"{HIVE}\{TRACKED}", "recurse": True}))
+        # Not there yet, and in another case than it will have.
+        files = [{"name": "tree", "path": rf"{TREE.upper()}\*", "recurse": True}]
+        made.begin(windows_rule({"name": "ours", "keyName": rf"{HIVE}\{TRACKED}", "recurse": True}, files=files))
         eventually(lambda: made.status()["Tracker.watch.state"] == "Watching", what="it watches")
         yield made
         assert made.troubles() == []
@@ -59,6 +63,22 @@ def test_values_of_a_key_that_is_made_changed_and_removed(machine: WindowsMachin
     assert (row["DetectedBy"], row["PreviousValueData"], row["ValueData"]) == ("Watch", "1", "2")
     machine.act("delete_key", key=key)
     assert told(machine, ChangeCategory="Removed", **shown)["DetectedBy"] == "Watch"
+
+
+def test_files_that_are_made_changed_renamed_and_removed(machine: WindowsMachine) -> None:
+    path, moved = rf"{TREE}\deep\Größe.txt", rf"{TREE}\deep\moved.txt"
+    machine.write_file(path, b"1")
+    assert told(machine, ChangeCategory="Added", FileSystemPath=path)["DetectedBy"] == "Watch"
+    machine.write_file(path, b"22")
+    row = told(machine, ChangeCategory="Modified", FileSystemPath=path)
+    assert (row["DetectedBy"], row["PreviousSize"], row["Size"]) == ("Watch", 1, 2)
+    machine.act("rename", path=path, to=moved)
+    row = told(machine, FileSystemPath=moved)
+    assert (row["DetectedBy"], row["PreviousFileSystemPath"]) == ("Watch", path)
+    machine.act("remove_tree", path=rf"{TREE}\deep")
+    assert told(machine, ChangeCategory="Removed", FileSystemPath=moved)["DetectedBy"] == "Watch"
+    (rule,) = [row for row in json.loads(machine.agent("status", "--json")) if row.get("RuleName") == "tree"]
+    assert rule["Method"] == "notifications"
 
 
 def test_a_program_that_is_installed_and_uninstalled(machine: WindowsMachine) -> None:

@@ -9,6 +9,7 @@ assert sys.platform != "win32"  # mypy's platform branch
 import base64
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ HERE = Path(__file__).parent
 SERVICE = HERE.parent / "integration/windows/waiting_service.py"
 
 
-def windows_rule(*registry: dict[str, Any], frequency: float = 3000) -> dict[str, Any]:
-    """A data collection rule over keys, looked at every `frequency` seconds; what else there is, when it is asked."""
+def windows_rule(
+    *registry: dict[str, Any], files: Sequence[dict[str, Any]] = (), frequency: float = 3000
+) -> dict[str, Any]:
+    """A data collection rule over keys and files, looked at every `frequency` seconds; else what there is, when asked."""
     settings = {
-        "enableFiles": False,
+        "enableFiles": bool(files),
+        "fileSettings": {"fileCollectionFrequency": frequency, "fileInfo": list(files)},
         "enableSoftware": True,
         "enableServices": True,
         "enableRegistry": True,
@@ -79,7 +83,9 @@ class WindowsMachine(Installation):
         self.agent("enroll", "--server", url, "--token-file", self.windows.path(token))
         self.launch("forwarder")
         self.launch("tracker")
-        eventually(lambda: self.kinds_looked_at() >= KINDS, seconds=120, what="every kind was looked at")
+        (source,) = rule["properties"]["dataSources"]["extensions"]
+        kinds = KINDS | ({"Files"} if source["extensionSettings"]["enableFiles"] else set())
+        eventually(lambda: self.kinds_looked_at() >= kinds, seconds=120, what="every kind was looked at")
 
     def kinds_looked_at(self) -> set[str]:
         return {row["Kind"] for row in self.health() if row["Reason"] == "Collected" and not row.get("RuleName")}
@@ -87,7 +93,7 @@ class WindowsMachine(Installation):
     def agent(self, *arguments: str) -> str:
         """Run a command on the Windows and return what it says."""
         done = self._ask(*arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
         return done.stdout
 
     def _ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -163,6 +169,10 @@ class WindowsMachine(Installation):
 
     def set_value(self, key: str, name: str, kind: int, data: bytes) -> None:
         self.act("set_value", key=key, name=name, kind=kind, data=base64.b64encode(data).decode())
+
+    def write_file(self, path: str, content: bytes) -> None:
+        """Write a file, and make the folders that it lies in."""
+        self.act("write_file", path=path, data=base64.b64encode(content).decode())
 
     def end(self) -> None:
         for name in list(self.processes):

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from whatchanged.cli.options import Values, add_settings, load_values
 from whatchanged.cli.output import Output
 from whatchanged.errors import SettingsError
+from whatchanged.records.windows_paths import path_text
 
 if TYPE_CHECKING:
     from whatchanged import rules
     from whatchanged.collectors import Outcome
+    from whatchanged.tracker.runner import WholeSnapshot
 
 __all__ = ["add_check_arguments", "check", "problem_rows"]
 
@@ -41,7 +43,7 @@ def check(document: bytes, arguments: argparse.Namespace, output: Output) -> int
     from whatchanged import rules
 
     values = load_values(arguments)
-    counted = sys.platform != "win32" and not arguments.no_count
+    counted = not arguments.no_count
     policy, trouble = _policy(values) if counted else (rules.Policy(), [])
     variables = rules.Variables.load(values["root"], dict(policy.variables)) if counted else None
     found = rules.read(document, variables)
@@ -87,66 +89,99 @@ def _policy(values: Values) -> tuple[rules.Policy, list[dict[str, Any]]]:
 
 def _counts(found: Sequence[rules.Rule], policy: rules.Policy, root: str, output: Output) -> Iterator[dict[str, Any]]:
     """Yield what each part of the rules for this system takes."""
+    from whatchanged.collectors.files import be_idle
+    from whatchanged.rules import OWN_EXTENSION
+
+    if not os.path.isdir(root):
+        raise SettingsError(f"{root} is no folder", hint="mount the disk first, and name the folder")
+    be_idle()
+    settings = [(source.name, source.settings) for rule in found for source in rule.sources_of(OWN_EXTENSION)]
+    wanted = [item for _, one in settings if one.enable_files for item in one.files]
+    yield from _files(wanted, policy, os.fsencode(root), output)
+    for kind, asking, look in (
+        ("Software", [name for name, one in settings if one.enable_software], _software),
+        (_SERVICES, [name for name, one in settings if one.enable_services], _services),
+    ):
+        if asking:
+            _progress(output, f"looking at {kind.lower()}")
+            snapshot = look(os.fsencode(root))
+            for name in asking:
+                yield _row(name, kind, "", True, len(snapshot.items), None, _failures(snapshot.outcome))
     if sys.platform == "win32":
-        yield from ()
-    else:
-        from whatchanged.collectors.files import be_idle
-        from whatchanged.collectors.services import SystemdCollector
+        yield from _values([item for _, one in settings if one.enable_registry for item in one.registry], output)
+
+
+if sys.platform == "win32":
+    _SERVICES = "Services"
+
+    def _software(root: bytes) -> WholeSnapshot:
+        from whatchanged.collectors.software.windows_software import WindowsSoftware
+
+        return WindowsSoftware().run()
+
+    def _services(root: bytes) -> WholeSnapshot:
+        from whatchanged.collectors.services.service_manager import ServiceManager
+
+        return ServiceManager().run()
+
+    def _values(wanted: Sequence[rules.RegistryRule], output: Output) -> Iterator[dict[str, Any]]:
+        from whatchanged.collectors.registry.collector import RegistryCollector
+        from whatchanged.collectors.registry.live import LiveRegistry
+
+        for rule in wanted:
+            _progress(output, f"looking at {rule.key_name}")
+            collector = RegistryCollector(LiveRegistry(), [rule])
+            count = sum(1 for _ in collector.run())
+            row = _row(rule.name, "Registry", rule.key_name, rule.enabled, count, None, _failures(collector.outcome))
+            yield {**row, "Detail": "" if count else "matches nothing here"}
+
+else:
+    _SERVICES = "Daemons"
+
+    def _software(root: bytes) -> WholeSnapshot:
         from whatchanged.collectors.software import SoftwareCollector
 
-        if not os.path.isdir(root):
-            raise SettingsError(f"{root} is no folder", hint="mount the disk first, and name the folder")
-        be_idle()
-        sources = [source for rule in found for source in rule.sources_of("ChangeTracking-Linux")]
-        wanted = [item for source in sources if source.settings.enable_files for item in source.settings.files]
-        yield from _files(wanted, policy, os.fsencode(root), output)
-        for kind, asking, collect in (
-            ("Software", [s for s in sources if s.settings.enable_software], SoftwareCollector),
-            ("Daemons", [s for s in sources if s.settings.enable_services], SystemdCollector),
-        ):
-            if asking:
-                _progress(output, f"looking at {kind.lower()}")
-                snapshot = collect(os.fsencode(root)).run()
-                for source in asking:
-                    yield _row(source.name, kind, "", True, len(snapshot.items), None, _failures(snapshot.outcome))
+        return SoftwareCollector(root).run()
+
+    def _services(root: bytes) -> WholeSnapshot:
+        from whatchanged.collectors.services import SystemdCollector
+
+        return SystemdCollector(root).run()
 
 
 def _files(
     wanted: Sequence[rules.FileRule], policy: rules.Policy, root: bytes, output: Output
 ) -> Iterator[dict[str, Any]]:
-    if sys.platform == "win32":
-        yield from ()
-    else:
-        from whatchanged.tracker.preview import count_files
+    from whatchanged.tracker.preview import count_files
 
-        told = time.monotonic()
+    told = time.monotonic()
 
-        def progress(seen: int) -> None:
-            nonlocal told
-            if time.monotonic() - told > _PROGRESS_SECONDS:
-                told = time.monotonic()
-                _progress(output, f"{seen} files so far")
+    def progress(seen: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > _PROGRESS_SECONDS:
+            told = time.monotonic()
+            _progress(output, f"{seen} files so far")
 
-        if not wanted:
-            return
-        counts, outcome = count_files(wanted, root, policy, threading.Event(), progress=progress)
-        for count in counts:
-            rule = count.rule
-            row = _row(
-                rule.name,
-                "Files",
-                rule.destination_path.decode(errors="backslashreplace"),
-                rule.enabled,
-                count.files,
-                count.size,
-                count.denied,
-            )
-            detail = ""
-            if not count.files:
-                detail = f"matches nothing here{': ' if count.obstacle else ''}{count.obstacle}"
-            yield {**row, "DeniedTotal": count.denied_total, "Detail": detail, "Place": rule.place}
-        if outcome.failures_total > len(outcome.failures):
-            output.message(f"{outcome.failures_total} files and folders could not be looked at; not all are named")
+    if not wanted:
+        return
+    counts, outcome = count_files(wanted, root, policy, threading.Event(), progress=progress)
+    for count in counts:
+        rule = count.rule
+        row = _row(
+            rule.name,
+            "Files",
+            os.fsencode(path_text(rule.destination_path)).decode(errors="backslashreplace"),
+            rule.enabled,
+            count.files,
+            count.size,
+            count.denied,
+        )
+        detail = ""
+        if not count.files:
+            detail = f"matches nothing here{': ' if count.obstacle else ''}{count.obstacle}"
+        yield {**row, "DeniedTotal": count.denied_total, "Detail": detail, "Place": rule.place}
+    if outcome.failures_total > len(outcome.failures):
+        output.message(f"{outcome.failures_total} files and folders could not be looked at; not all are named")
 
 
 def _row(
@@ -172,7 +207,7 @@ def _progress(output: Output, text: str) -> None:
 
 
 def _failures(outcome: Outcome) -> list[str]:
-    return [f"{os.fsdecode(failure.path)}: {failure.reason}" for failure in outcome.failures]
+    return [f"{path_text(failure.path)}: {failure.reason}" for failure in outcome.failures]
 
 
 def _say_denied(counts: Sequence[dict[str, Any]], output: Output) -> None:

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 
-__all__ = ["carried", "is_windows", "path_text", "shown", "shown_link"]
+__all__ = ["carried", "is_windows", "path_of", "path_text", "shown", "shown_link"]
 
 _WINDOWS = re.compile(rb"[A-Za-z]:(?:\\|\Z)|\\\\")
 _DRIVE = re.compile(rb"[A-Za-z]:\Z")
@@ -63,7 +63,20 @@ def shown_link(target: bytes) -> bytes:
 
 
 def path_text(path: bytes) -> str:
-    """Return the path of an item of this system as its people write it (with what is no text as os.fsdecode has it)."""
-    if sys.platform == "win32" and path.startswith(b"/"):
+    """Return the path of an item of this system as its people write it (with what is no text as os.fsdecode has it).
+
+    The root of all stays `/`.
+    """
+    if sys.platform == "win32" and path.startswith(b"/") and path != b"/":
         return os.fsdecode(shown(path))
     return os.fsdecode(path)
+
+
+def path_of(text: str) -> bytes:
+    """Return the path of an item of this system that people write so. Raises ValueError if it is not absolute."""
+    path = os.fsencode(text)
+    if sys.platform == "win32":
+        return carried(path).rstrip(b"/")
+    if not path.startswith(b"/"):
+        raise ValueError("does not begin at the root")
+    return path

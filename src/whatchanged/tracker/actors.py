@@ -18,17 +18,16 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from whatchanged.collectors.files import names_of_users
 from whatchanged.records.items import Kind
 from whatchanged.tracker.places import subject_of
+from whatchanged.tracker.touches import Inquiry, Stretch, Touch
 from whatchanged.tracker.visits import Columns, Visit, Visited, Visits, common
 from whatchanged.watchers.hints import Executed, Hint, Reach
 from whatchanged.watchers.processes.actor import Actor
 from whatchanged.watchers.processes.observer import ProcessObserver
 
-__all__ = ["Actors", "Touch", "together"]
+__all__ = ["Actors"]
 
 _CAPACITY = 50_000
 _MOST_PROCESSES = 8
@@ -44,52 +43,6 @@ _ASKED_NS = 5 * 10**9
 """A process that is gone is known for half a minute: who came is asked before, however long a look has to wait."""
 _ASKED_AT_ONCE = 16
 _COMM_LENGTH = 15  # TASK_COMM_LEN without its NUL, proc_pid_comm(5)
-
-
-class Stretch(msgspec.Struct):
-    """When a process touched something: between two moments (nanoseconds of the monotonic clock)."""
-
-    place: int
-    """Of its last event among all events."""
-    since_ns: int
-    until_ns: int
-    first: int
-    """Place of its first event."""
-
-    def joined(self, other: Stretch) -> Stretch:
-        """Return the stretch that holds both."""
-        return Stretch(
-            max(self.place, other.place),
-            min(self.since_ns, other.since_ns),
-            max(self.until_ns, other.until_ns),
-            min(self.first, other.first),
-        )
-
-
-class Touch(msgspec.Struct):
-    """Who touched a path."""
-
-    processes: dict[int, Stretch]
-    unknown_ns: int = 0
-    """When somebody of whom nothing is known did so at last; 0: nobody did."""
-
-    def rest(self, before_ns: int) -> Touch | None:
-        """Return the touches that are not over before a moment, None if there are none."""
-        left = {pid: stretch for pid, stretch in self.processes.items() if stretch.until_ns >= before_ns}
-        unknown_ns = self.unknown_ns if self.unknown_ns >= before_ns else 0
-        return Touch(left, unknown_ns) if left or unknown_ns else None
-
-
-def together(touches: Iterable[Touch]) -> Touch | None:
-    """Return one touch for all of them: of several paths of one change."""
-    whole: Touch | None = None
-    for touch in touches:
-        whole = whole or Touch({})
-        for process, stretch in touch.processes.items():
-            before = whole.processes.get(process)
-            whole.processes[process] = stretch if before is None else before.joined(stretch)
-        whole.unknown_ns = max(whole.unknown_ns, touch.unknown_ns)
-    return whole
 
 
 class Actors:
@@ -251,10 +204,10 @@ class Actors:
             # Of the machine that runs the processes, whatever root is looked at.
             self._names, self._names_at = names_of_users(b"/"), time.monotonic()
         wait = caught_up or self._caught_up
-        return Inquiry(self, self._observer, self._names, wait, command_lines=self._command_lines)
+        return _Inquiry(self, self._observer, self._names, wait, command_lines=self._command_lines)
 
 
-class Inquiry:
+class _Inquiry:
     """Answers about the touches of one batch: most of a burst are one process's."""
 
     def __init__(

@@ -17,6 +17,7 @@ import msgspec
 
 from whatchanged.collectors.files import CONTENT_LIMIT, Budget, native
 from whatchanged.collectors.outcome import reason_of
+from whatchanged.records.windows_paths import path_text
 
 __all__ = ["LARGEST", "LEAST", "LargeContents", "limit_of"]
 
@@ -128,7 +129,7 @@ class LargeContents:
         """Return what is read and how far, for `status`."""
         with self._lock:
             readings = list(self._readings.values())
-        return [{"path": os.fsdecode(r.path), "read": r.read, "size": r.status.st_size} for r in readings]
+        return [{"path": path_text(r.path), "read": r.read, "size": r.status.st_size} for r in readings]
 
     def wake(self) -> None:
         """Let the thread notice that it shall stop."""

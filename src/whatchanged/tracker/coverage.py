@@ -6,11 +6,6 @@ time; what is denied comes from the last runs, how a path is watched from the wa
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"  # mypy's platform branch
-
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +18,7 @@ from whatchanged.logs import printable
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.items import Kind
 from whatchanged.records.times import now_ns, time_text
+from whatchanged.records.windows_paths import path_text
 from whatchanged.rules import FileRule, FileScope
 from whatchanged.tracker.observer import below_any
 from whatchanged.tracker.plan import FileJob, Plan
@@ -65,12 +61,10 @@ class RuleCoverage(msgspec.Struct, frozen=True, kw_only=True):
         if self.area.method == "poll":
             how = f"only polled, every {self.rule.frequency:g} s: {self.area.reason}"
         elif self.polled:
-            how += "; only polled: " + "; ".join(
-                f"{os.fsdecode(a.path)}: {a.reason}" for a in self.polled[:_PATHS_TOLD]
-            )
+            how += "; only polled: " + "; ".join(f"{path_text(a.path)}: {a.reason}" for a in self.polled[:_PATHS_TOLD])
         if self.denied_total:
             more = self.denied_total - len(self.denied[:_PATHS_TOLD])
-            how += f"; not looked into: {', '.join(os.fsdecode(path) for path in self.denied[:_PATHS_TOLD])}"
+            how += f"; not looked into: {', '.join(path_text(path) for path in self.denied[:_PATHS_TOLD])}"
             how += f" and {more} more" if more > 0 else ""
         return printable(how)
 
@@ -79,16 +73,16 @@ class RuleCoverage(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "RuleName": self.rule.name,
             "ConfigurationId": self.rule.configuration_id,
-            "Path": printable(os.fsdecode(self.rule.destination_path)),
+            "Path": printable(path_text(self.rule.destination_path)),
             "Items": self.items,
             "BytesHashed": self.size,
             "Unread": self.unread,
             "Method": self.area.method,
             "Since": time_text(self.area.since_ns) if self.area.since_ns else "",
             "Reason": printable(self.area.reason),
-            "PolledBelow": [f"{printable(os.fsdecode(a.path))}: {printable(a.reason)}" for a in self.polled],
+            "PolledBelow": [f"{printable(path_text(a.path))}: {printable(a.reason)}" for a in self.polled],
             "Denied": self.denied_total,
-            "DeniedPaths": [printable(os.fsdecode(path)) for path in self.denied],
+            "DeniedPaths": [printable(path_text(path)) for path in self.denied],
             "Frequency": self.rule.frequency,
             "LastLooked": time_text(last_ns) if last_ns else "",
         }

@@ -6,10 +6,6 @@ keep their items.
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"  # mypy's platform branch
-
 import os
 import threading
 import zlib
@@ -17,9 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
-import msgspec
-
-from whatchanged.collectors import Failure, Outcome, RunStatus, Skipped, joined
+from whatchanged.collectors import Failure, Outcome, RunStatus
 from whatchanged.collectors.files import (
     Budget,
     FileCollector,
@@ -36,7 +30,6 @@ from whatchanged.tracker.contents import LargeContents, limit_of
 from whatchanged.tracker.observer import Observer, below_any, container, rules_of
 from whatchanged.tracker.plan import FileJob, Plan, configuration_ids
 from whatchanged.tracker.recorder import Recorder, Removal
-from whatchanged.tracker.remote_mounts import MountSilent, RemoteLook, RemoteMounts
 from whatchanged.tracker.renames import Renames
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
@@ -103,7 +96,6 @@ class FileRun:
         stop: threading.Event,
         between: Between,
         budget: Budget,
-        remote: RemoteMounts,
         large: LargeContents | None = None,
     ) -> None:
         self._large = large
@@ -120,8 +112,6 @@ class FileRun:
         self._stop = stop
         self._observer = Observer(state, plan, self._whole)
         self._between = between
-        self._remote = remote
-        self._whole_rules = plan.file_rules
         self._overtaken: set[bytes] = set()
         self._visited: set[bytes] = set()
         self._vanished: list[bytes] = []
@@ -161,65 +151,15 @@ class FileRun:
             outcome = self._collector.outcome
             if outcome.status in (RunStatus.OK, RunStatus.PARTIAL):
                 self._decide_removals(outcome.closed)
-                if self._remote.allowed:
-                    outcome = self._look_into_network(outcome)
+                outcome = self._look_beyond(outcome)
         return outcome
+
+    def _look_beyond(self, local: Outcome) -> Outcome:
+        """Look at what the walk must not enter itself, if a system has a way to; return the outcome of all of it."""
+        return local
 
     def _idle(self) -> None:
         self._overtaken.update(self._between(self._recorder.flush))
-
-    # Network file systems
-
-    def _look_into_network(self, local: Outcome) -> Outcome:
-        """Look into the network file systems that the walk came to; return the outcome of all of it."""
-        outcomes, todo = self._put_aside(local)
-        done: set[bytes] = set()
-        while todo and not self._stop.is_set():
-            point = todo[0].point
-            places = [skipped.path for skipped in todo if skipped.point == point]
-            todo = [skipped for skipped in todo if skipped.point != point]
-            done.update(places)
-            found, more = self._put_aside(self._look_into(point, places))
-            outcomes += found
-            # A mount within the mount is the next one.
-            todo += [skipped for skipped in more if skipped.path not in done]
-        if self._stop.is_set():
-            outcomes.append(Outcome(status=RunStatus.STOPPED))
-        return joined(outcomes)
-
-    def _put_aside(self, outcome: Outcome) -> tuple[list[Outcome], list[Skipped]]:
-        """Return an outcome without the network file systems that are entered, and those."""
-        entered = [skipped for skipped in outcome.skipped if skipped.point and self._whole.network(skipped.path)]
-        left = tuple(skipped for skipped in outcome.skipped if skipped not in entered)
-        return [msgspec.structs.replace(outcome, skipped=left)], entered
-
-    def _look_into(self, point: bytes, places: Sequence[bytes]) -> Outcome:
-        self._vanished.clear()
-        try:
-            with self._remote.open(point, places, self._job.rules, self._whole_rules) as remote:
-                for look in remote.walk(self.folder, self._rehash, self._idle):
-                    self._take(look)
-                if remote.outcome.status in (RunStatus.OK, RunStatus.PARTIAL):
-                    self._decide_remote_removals(remote, places)
-                return remote.outcome
-        except MountSilent as error:
-            failures = tuple(Failure(place, f"network file system: {error.message}") for place in places)
-            return Outcome(
-                status=RunStatus.PARTIAL, failures=failures, failures_total=len(failures), denied=tuple(places)
-            )
-
-    def _decide_remote_removals(self, remote: RemoteLook, places: Sequence[bytes]) -> None:
-        closed = remote.outcome.closed
-        for path in [*self._vanished, *(p for place in places for p in self._unvisited(container(place)))]:
-            if below_any(path, closed):
-                continue
-            found = remote.look(path)
-            if found is None:  # stopped
-                return
-            if found.looked is not None:
-                self._observe_if_read(found.looked)
-            elif found.failure is None:
-                self._remove(path)
 
     # Removals
 

@@ -1,4 +1,4 @@
-"""Runs of a system whose files are looked at as well, and where watchers say who made a change.
+"""Runs of files, beside what `runner` looks at.
 
 Looks are committed in bounded batches while the walk goes on; removals are decided after it has completed, each by a
 look of its own; folders that could not be looked into keep their items.
@@ -6,15 +6,9 @@ look of its own; folders that could not be looked into keep their items.
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"  # mypy's platform branch
-
 import os
 import threading
 import time
-from collections.abc import Callable
-from functools import partial
 
 from whatchanged.collectors import RunStatus
 from whatchanged.collectors.files.budget import Throttle
@@ -23,35 +17,16 @@ from whatchanged.records.times import now_ns, time_text
 from whatchanged.rules import Policy
 from whatchanged.tracker.contents import LargeContents
 from whatchanged.tracker.file_run import Between, FileMatch, FileRun, RehashSlice
-from whatchanged.tracker.hinted import Attribution, HintedLook
+from whatchanged.tracker.hinted import HintedLook
 from whatchanged.tracker.hints import Batch
-from whatchanged.tracker.origins import Origins, source_of
-from whatchanged.tracker.package_ties import PackageRows, PackageTies, end_operations
 from whatchanged.tracker.plan import FileJob, Plan, configuration_ids
 from whatchanged.tracker.recorder import Causes, Recorder, resend
-from whatchanged.tracker.remote_mounts import RemoteMounts
-from whatchanged.tracker.runner import Progress, Runner, WholeSnapshot
+from whatchanged.tracker.runner import Progress, Runner
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import Known, State
-from whatchanged.tracker.visits import Columns, Visited
+from whatchanged.tracker.touches import Attribution, Nobody
 
 __all__ = ["FileRunner"]
-
-
-class _Nobody:
-    """Names nobody."""
-
-    def inquiry(self) -> None:
-        return None
-
-    def take(self, path: bytes, looked_ns: int) -> None:
-        return None
-
-    def visited(self, kind: Kind) -> Visited:
-        return Visited()
-
-    def settle(self, kind: Kind, before_ns: int, held: frozenset[bytes] = frozenset()) -> None:
-        """Nobody came."""
 
 
 class FileRunner(Runner):
@@ -64,22 +39,17 @@ class FileRunner(Runner):
         policy: Policy,
         stop: threading.Event,
         attribution: Attribution | None = None,
-        remote: RemoteMounts | None = None,
         *,
         budget: Throttle | None = None,
         large: LargeContents | None = None,
     ) -> None:
-        """`remote`: the network mounts. `attribution` says who touched a file of late; without it nobody is named.
+        """`attribution` says who touched a file of late; without it nobody is named.
 
         `budget` is of all looks together. `large` reads large contents aside; without it all is read on the way.
         """
         super().__init__(state, settings, policy, stop, budget=budget)
+        self._attribution = attribution or Nobody()
         self._large = large
-        self._attribution = attribution or _Nobody()
-        self._ties = PackageTies(
-            state, os.fsencode(settings.root), os.path.join(os.fsencode(settings.data.tracker_scratch), b"files")
-        )
-        self._remote = remote or RemoteMounts(settings, policy, state, stop)
         self._walked: dict[str, int] = {}
         """When the last walk of a job of files began that was completed (monotonic clock, ns)."""
 
@@ -93,27 +63,12 @@ class FileRunner(Runner):
         run = self._begin(Kind.FILES, job.name)
         self._open_inventory(plan, Kind.FILES)
         previous = self._state.last_run(Kind.FILES, job.name)
-        recorder = self._recorder(plan, Kind.FILES, job.name, previous, causes=self._ties_of(plan))
-        files = FileRun(
-            self._state,
-            self._settings,
-            self._policy,
-            plan,
-            job,
-            recorder,
-            run,
-            self._stop,
-            between,
-            self.budget,
-            self._remote,
-            self._large,
-        )
+        recorder = self._recorder(plan, Kind.FILES, job.name, previous, causes=self._causes_of_files(plan))
+        files = self._file_run(plan, job, recorder, run, between)
         began_ns = time.monotonic_ns()
         outcome = files.run()
         recorder.flush()
         run.changes, run.touched = recorder.changes, recorder.touched
-        if Kind.SOFTWARE in plan.kinds():
-            self._ties.prime()
         if outcome.status is RunStatus.STOPPED:
             run.status = outcome.status.value
             return run
@@ -148,14 +103,13 @@ class FileRunner(Runner):
         run = self._begin(Kind.FILES, "watch")
         self._open_inventory(plan, Kind.FILES)
         runs = self._state.last_runs(Kind.FILES)
-        causes = self._ties_of(plan)
         recorder = Recorder(
             self._state,
             Kind.FILES,
             detected_by="Watch",
             previous_run_ns=min((runs[job.name] for job in plan.file_jobs if job.name in runs), default=None),
             inventory=plan.inventory,
-            causes=causes,
+            causes=self._causes_of_files(plan),
         )
         look_ = HintedLook(
             self._state,
@@ -180,26 +134,31 @@ class FileRunner(Runner):
         run.duration_ms = (run.finished_ns - run.started_ns) // 1_000_000
         run.status = RunStatus.OK.value
         look_.touched = recorder.touched
-        look_.packages_at_work = causes is not None and causes.busy
         self._report_entries(Kind.FILES, recorder)
         return look_
 
-    # Kinds that are looked at whole
+    # Of a system that says more of a change than what it is: `linux_runner`
 
-    def _causes(self, kind: Kind, at_ns: int) -> Causes | None:
-        return PackageRows(at_ns) if kind is Kind.SOFTWARE else None
+    def _file_run(self, plan: Plan, job: FileJob, recorder: Recorder, run: Progress, between: Between) -> FileRun:
+        return FileRun(
+            self._state,
+            self._settings,
+            self._policy,
+            plan,
+            job,
+            recorder,
+            run,
+            self._stop,
+            between,
+            self.budget,
+            self._large,
+        )
 
-    def _actor(self, kind: Kind, snapshot: WholeSnapshot) -> Callable[[bytes], Columns]:
-        return Origins(self._attribution, kind, snapshot, partial(self._state.known_among, kind)).of
+    def _causes_of_files(self, plan: Plan) -> Causes | None:
+        """Return what says which changes of files have a cause in common."""
+        return None
 
-    def _end_operations(self, kind: Kind, snapshot: WholeSnapshot, began_ns: int, ended_ns: int) -> None:
-        if kind is Kind.SOFTWARE:
-            end_operations(self._state, snapshot, began_ns, ended_ns)
-
-    def _settle(self, kind: Kind, began_ns: int, held: frozenset[bytes]) -> None:
-        subjects = frozenset(source_of(key) for key in held)
-        if kind is Kind.SOFTWARE or not subjects:
-            self._attribution.settle(kind, began_ns, subjects)
+    # Parts of a run
 
     def _prune_by_rules(self, plan: Plan, kind: Kind, recorder: Recorder) -> None:
         if kind is not Kind.FILES:
@@ -213,9 +172,6 @@ class FileRunner(Runner):
                 self._put_under(recorder, kind, key, known, () if rules and match.beyond(known.item) else rules)
 
     # Parts of a run
-
-    def _ties_of(self, plan: Plan) -> PackageTies | None:
-        return self._ties if Kind.SOFTWARE in plan.kinds() else None
 
     def _resend(self, plan: Plan, kind: Kind) -> None:
         if kind is not Kind.FILES:

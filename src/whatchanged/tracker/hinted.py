@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"  # mypy's platform branch
-
 import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 import msgspec
 
@@ -29,7 +24,6 @@ from whatchanged.collectors.files import (
 from whatchanged.collectors.files.signature import changed_ns, content_inode, inode
 from whatchanged.records.items import Kind
 from whatchanged.rules import Policy
-from whatchanged.tracker.actors import Inquiry, Touch, together
 from whatchanged.tracker.bounds import BoundedScope
 from whatchanged.tracker.contents import LargeContents, limit_of
 from whatchanged.tracker.hints import Batch
@@ -39,30 +33,14 @@ from whatchanged.tracker.recorder import Found, Recorder, Removal, Renaming
 from whatchanged.tracker.renames import Renames, stem
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
-from whatchanged.tracker.visits import Visited
+from whatchanged.tracker.touches import Attribution, Touch, together
 
-__all__ = ["Attribution", "HintedLook"]
+__all__ = ["HintedLook"]
 
 _AT_ONCE = 2000
 """Findings that are kept until it is asked who made them."""
 _OTHER_NAMES = 10_000
 """Other names that are looked at in one batch; more of them are left to the poll."""
-
-
-class Attribution(Protocol):
-    """Who touched paths of late."""
-
-    def inquiry(self) -> Inquiry | None:
-        """Wait until all that happened so far is known; return a way to ask, None if nobody can say."""
-
-    def take(self, path: bytes, looked_ns: int) -> Touch | None:
-        """Return the touch of `path`, and forget what was over when the look at it began (monotonic clock, ns)."""
-
-    def visited(self, kind: Kind) -> Visited:
-        """Return who touched the files of a kind that is looked at whole, since a look at it was settled."""
-
-    def settle(self, kind: Kind, before_ns: int, held: frozenset[bytes] = frozenset()) -> None:
-        """Forget who came before a look that began at `before_ns` and was recorded, but for `held` subjects."""
 
 
 class HintedLook:

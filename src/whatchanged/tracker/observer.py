@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"  # mypy's platform branch
-
 import stat
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet

@@ -13,10 +13,10 @@ assert sys.platform != "win32"  # mypy's platform branch
 from collections.abc import Callable, Iterable
 
 from whatchanged.records.items import DaemonItem, Item, Kind
-from whatchanged.tracker.hinted import Attribution
 from whatchanged.tracker.places import EVERY_UNIT, LINK, fits_unit
 from whatchanged.tracker.runner import WholeSnapshot
 from whatchanged.tracker.state import Known
+from whatchanged.tracker.touches import Attribution
 from whatchanged.tracker.visits import Columns, Visit, Visited, common
 
 __all__ = ["Origins", "source_of"]

@@ -25,7 +25,6 @@ from whatchanged.rules import (
     FileScope,
     Problem,
     RegistryRule,
-    Severity,
     Variables,
     read_extension_settings,
 )
@@ -159,7 +158,7 @@ class _Builder:
         self._add_kinds(settings, rule_id, name)
 
     def _add_kinds(self, settings: ExtensionSettings, rule_id: str, name: str) -> None:
-        if settings.enable_files and self._extension == LINUX:
+        if settings.enable_files:
             for rule in settings.files:
                 owned = msgspec.structs.replace(rule, configuration_id=rule_id)
                 if rule.enabled:
@@ -179,10 +178,6 @@ class _Builder:
         if rules:
             self.registry += [msgspec.structs.replace(rule, configuration_id=rule_id) for rule in rules]
             self.asked.setdefault(Kind.REGISTRY, []).append((settings.registry_frequency, name, rule_id))
-        unlooked_at = settings.files if self._extension == WINDOWS and settings.enable_files else ()
-        if any(rule.enabled for rule in unlooked_at):
-            message = "files of Windows are not looked at yet"
-            self.problems.append(Problem("extensionSettings.fileSettings", message, Severity.WARNING))
 
     def plan(self, version: str) -> Plan:
         return Plan(

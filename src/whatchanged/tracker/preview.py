@@ -5,11 +5,6 @@ For the back channel, and for `rules check`, which needs neither a server nor a 
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"  # mypy's platform branch
-
-import os
 import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +15,7 @@ import msgspec
 from whatchanged import rules
 from whatchanged.collectors import Outcome
 from whatchanged.collectors.files import Budget, FileCollector, FolderLook, PathLooker
+from whatchanged.records.windows_paths import path_text
 from whatchanged.tracker.bounds import BoundedScope
 
 __all__ = ["RuleCount", "count_files", "preview"]
@@ -102,7 +98,7 @@ def count_files(
         for number in _concerned(path, scope):
             counts[number].denied_total += 1
             if len(counts[number].denied) < _DENIED_SHOWN:
-                counts[number].denied.append(f"{os.fsdecode(path)}: {reason}")
+                counts[number].denied.append(f"{path_text(path)}: {reason}")
     with PathLooker(scope, root, excluded=policy.excluded) as looker:
         for count in counts:
             if not count.files and not count.denied_total:
@@ -140,7 +136,7 @@ def _concerned(path: bytes, scope: BoundedScope) -> set[int]:
 def _obstacle(rule: rules.FileRule, policy: rules.Policy, looker: PathLooker) -> str:
     for root in rules.FileScope([msgspec.structs.replace(rule, enabled=True)]).roots():
         if (entry := policy.excluded_by(root)) is not None:
-            return f"the policy excludes {os.fsdecode(entry)}"
+            return f"the policy excludes {path_text(entry)}"
         found = looker.trace(root).obstacle if root != b"/" else None
         if found is not None:
             return found.text

@@ -7,10 +7,6 @@ without birth times) is told as added and removed: never is a pair made of two f
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"  # mypy's platform branch
-
 import stat
 import time
 import uuid

@@ -7,7 +7,6 @@ what could not be looked into keeps its items.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +21,7 @@ from whatchanged.logs import printable
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.items import DaemonItem, Kind, ServiceItem, SoftwareItem
 from whatchanged.records.times import now_ns
+from whatchanged.records.windows_paths import path_text
 from whatchanged.rules import FileRule, Policy, RegistryRule
 from whatchanged.tracker.plan import Plan, configuration_ids, rule_names
 from whatchanged.tracker.recorder import (
@@ -422,7 +422,7 @@ class Runner:
 def _shown(path: bytes) -> str:
     """Return a path, or a key of the registry whose name holds NUL, as far as it is text."""
     try:
-        return os.fsdecode(path)
+        return path_text(path)
     except UnicodeDecodeError:
         return path.decode("utf-8", "backslashreplace")
 

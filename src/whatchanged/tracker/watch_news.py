@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from whatchanged.errors import OperationError, WatchError
 from whatchanged.logs import printable
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.times import now_ns, time_text
+from whatchanged.records.windows_paths import path_text
 from whatchanged.rules import Policy
 from whatchanged.tracker.state import State
 from whatchanged.watchers.hints import Area, Coverage
@@ -52,7 +52,7 @@ class WatchNews:
         """Return what is watched and what is polled, for `status`."""
         areas = [
             {
-                "path": printable(os.fsdecode(area.path)),
+                "path": printable(path_text(area.path)),
                 "method": area.method,
                 "since": time_text(area.since_ns),
                 "reason": area.reason,
@@ -87,13 +87,13 @@ class WatchNews:
         """Say what is watched now."""
         coverage = self._coverage
         polled = coverage.polled
-        said = [f"{os.fsdecode(a.path)}: {a.reason}" for a in polled[:_AREAS_TOLD]]
+        said = [f"{path_text(a.path)}: {a.reason}" for a in polled[:_AREAS_TOLD]]
         if len(polled) > _AREAS_TOLD:
             said.append(f"and {len(polled) - _AREAS_TOLD} more")
         means: dict[str, list[str]] = {}
         for area in coverage.areas:
             if area.method != "poll":
-                means.setdefault(area.method, []).append(os.fsdecode(area.path))
+                means.setdefault(area.method, []).append(path_text(area.path))
         detail = "; ".join(
             [*(f"{method}: {', '.join(paths[:_AREAS_TOLD])}" for method, paths in means.items()), *coverage.limits]
         )

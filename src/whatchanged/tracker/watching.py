@@ -31,12 +31,13 @@ from whatchanged.records.items import Kind
 from whatchanged.records.times import now_ns
 from whatchanged.rules import FileScope, Policy
 from whatchanged.tracker import audit_news
-from whatchanged.tracker.actors import Actors, Inquiry, Touch
+from whatchanged.tracker.actors import Actors
 from whatchanged.tracker.bounds import BoundedScope
 from whatchanged.tracker.places import place_scope
 from whatchanged.tracker.plan import Plan
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
+from whatchanged.tracker.touches import Inquiry, Touch
 from whatchanged.tracker.visits import Visited
 from whatchanged.tracker.watch_news import WatchNews, keep_watching
 from whatchanged.watchers.fanotify import FanotifyWatcher

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform != "win32"  # mypy's platform branch
-
-import os
 import stat
 from typing import Any
 
 from whatchanged.collectors.files import Obstacle, PathLooker, Trace
 from whatchanged.records.items import Kind
 from whatchanged.records.times import time_text
+from whatchanged.records.windows_paths import path_text
 from whatchanged.rules import FileRule, FileScope, Policy, Reason, Severity
 from whatchanged.tracker.bounds import BoundedScope
 from whatchanged.tracker.coverage import area_of
@@ -27,15 +23,14 @@ def explain(
     path: bytes, plan: Plan, policy: Policy, state: State, root: bytes, watched: Coverage | None
 ) -> dict[str, Any]:
     """Return everything that is known of an absolute path (docs/formats/local-pipe.md)."""
-    path = b"/" + path.strip(b"/")
     scope = plan.file_scope()
-    trace = _trace(path, scope, policy, root)
+    path, trace = _trace(b"/" + path.strip(b"/"), scope, policy, root)
     folder = trace.status is not None and stat.S_ISDIR(trace.status.st_mode)
     rules = scope.match(path, folder=folder)
     known = state.known(Kind.FILES, path)
     reasons = [*_reasons(path, plan, policy, folder=folder), *_of_trace(trace, rules)]
     return {
-        "path": os.fsdecode(path),
+        "path": path_text(path),
         "verdict": _verdict(reasons, tracked=known is not None),
         "rules": [{"RuleName": r.name, "ConfigurationId": r.configuration_id, "frequency": r.frequency} for r in rules],
         "tracked": known is not None,
@@ -49,21 +44,24 @@ def explain(
     }
 
 
-def _trace(path: bytes, scope: FileScope, policy: Policy, root: bytes) -> Trace:
+def _trace(path: bytes, scope: FileScope, policy: Policy, root: bytes) -> tuple[bytes, Trace]:
+    """Return the path as it is spelled, and the way to it."""
     bounded = BoundedScope(scope, policy)
     with PathLooker(bounded, root, excluded=policy.excluded) as looker:
         trace = looker.trace(path)
+        if trace.status is not None:
+            path = looker.spelled(path)
     obstacle = trace.obstacle
     if obstacle is not None and obstacle.code == "NetworkFileSystem" and bounded.network(obstacle.path):
-        return Trace()  # it is looked at, by a process of its own: nobody else touches it
-    return trace
+        return path, Trace()  # it is looked at, by a process of its own: nobody else touches it
+    return path, trace
 
 
 def _reasons(path: bytes, plan: Plan, policy: Policy, *, folder: bool) -> list[Reason]:
     everything = FileScope((*plan.file_rules, *plan.disabled))
     reasons = everything.explain(path, folder=folder)
     if (entry := policy.excluded_by(path)) is not None:
-        text = f"the policy of this machine keeps it out of the tracking: it excludes {os.fsdecode(entry)}"
+        text = f"the policy of this machine keeps it out of the tracking: it excludes {path_text(entry)}"
         reasons.append(Reason("ExcludedByPolicy", text))
     wrong = sum(problem.severity is Severity.ERROR for problem in plan.problems)
     if wrong and not any(reason.code == "Taken" for reason in reasons):

@@ -1,8 +1,8 @@
 r"""Watching on Windows: a thread that keeps the watchers, each of one kind, and hands what they say to its worker.
 
-Registry, software and services are looked at whole, so that of a hint only its kind counts. What programs and services
-are is written in the registry: their keys are watched beside those of rules. Whatever goes wrong here becomes a look at
-everything and a health record; the poll stays as the net below.
+Of files a hint says which. Registry, software and services are looked at whole, so that of theirs only the kind counts.
+What programs and services are is written in the registry: their keys are watched beside those of rules. Whatever goes
+wrong here becomes a look at everything and a health record; the poll stays as the net below.
 """
 
 from __future__ import annotations
@@ -12,22 +12,27 @@ import sys
 assert sys.platform == "win32"  # mypy's platform branch
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from whatchanged.collectors.files import PathLooker, network_mounts
 from whatchanged.collectors.registry.source import CURRENT_CONTROL_SET
 from whatchanged.collectors.software.windows_registry import KEYS as SOFTWARE_KEYS
 from whatchanged.records.items import Kind
-from whatchanged.rules import Policy, RegistryRule
+from whatchanged.records.times import now_ns
+from whatchanged.rules import FileScope, Policy, RegistryRule
 from whatchanged.rules.registry_scope import RegistryScope
+from whatchanged.tracker.bounds import BoundedScope
+from whatchanged.tracker.observer import below_any
 from whatchanged.tracker.plan import Plan
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
 from whatchanged.tracker.watch_news import WatchNews, keep_watching
-from whatchanged.watchers.hints import Coverage, Hint, Reach
-from whatchanged.watchers.windows import Port, RegistryWatcher, ServiceWatcher
+from whatchanged.watchers.hints import Area, Coverage, Hint, Reach
+from whatchanged.watchers.windows import FolderWatcher, Port, RegistryWatcher, ServiceWatcher, can_watch_trees
 
 __all__ = ["WindowsWatching"]
 
@@ -64,6 +69,7 @@ class WindowsWatching:
         """`deliver` hands hints to the worker of a kind."""
         self._stop = stop
         self._deliver = deliver
+        self._policy = policy
         self._news = WatchNews(state, policy, enabled=settings.watch and policy.watch)
         self._plan = Plan()
         self._adopted = threading.Event()
@@ -81,6 +87,16 @@ class WindowsWatching:
         with self._lock:
             if self._port is not None:
                 self._port.post()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is watched at all."""
+        return self._news.enabled
+
+    @property
+    def coverage(self) -> Coverage | None:
+        """What is watched and what is polled; None while watching has yet to begin."""
+        return self._news.coverage
 
     def status(self) -> Mapping[str, Any]:
         """Return what is watched and what is polled, for `status`."""
@@ -100,7 +116,7 @@ class WindowsWatching:
 
     def _session(self) -> None:
         """One life of the watchers. Raises WatchError."""
-        with contextlib.closing(Port()) as port, self._awake(port), _Watchers(port) as watchers:
+        with contextlib.closing(Port()) as port, self._awake(port), _Watchers(port, self._policy) as watchers:
             self._adopted.clear()
             self._subscribe(watchers)
             while not self._stop.is_set():
@@ -145,9 +161,13 @@ class WindowsWatching:
 class _Watchers:
     """The watchers of one session, all in the thread that waits at the port."""
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Port, policy: Policy) -> None:
         self._port = port
+        self._policy = policy
         self._stack = contextlib.ExitStack()
+        self._folders: FolderWatcher | None = None
+        self._elsewhere: tuple[Area, ...] = ()
+        """Where rules look on other machines."""
         self._keys: dict[Kind, RegistryWatcher] = {}
         self._services: ServiceWatcher | None = None
 
@@ -159,6 +179,7 @@ class _Watchers:
 
     def subscribe(self, plan: Plan) -> None:
         """Watch for a plan from now on. Raises WatchError."""
+        self._subscribe_to_files(plan)
         for kind in (Kind.REGISTRY, *_PLACES):
             rules = list(plan.registry) if kind is Kind.REGISTRY else _rules(kind)
             watcher = self._keys.get(kind)
@@ -172,6 +193,20 @@ class _Watchers:
             self._stack.callback(self._services.close)
             self._services.subscribe()
 
+    def _subscribe_to_files(self, plan: Plan) -> None:
+        if self._folders is None and Kind.FILES in plan.kinds():
+            self._folders = FolderWatcher(self._port, trees=_trees(), spelled=_spelled)
+            self._stack.callback(self._folders.close)
+        if self._folders is not None:
+            scope = BoundedScope(plan.file_scope(), self._policy)
+            remote = frozenset(network_mounts(b"/"))
+            here = [root for root in scope.roots() if not below_any(root, remote)]
+            reason = "another machine: others change it unseen"
+            self._elsewhere = tuple(
+                Area(root, "poll", now_ns(), reason) for root in scope.roots() if below_any(root, remote)
+            )
+            self._folders.subscribe(scope, here)
+
     @property
     def longest_wait(self) -> float:
         """Seconds after which all want to be read, though nothing was told."""
@@ -182,13 +217,15 @@ class _Watchers:
         found: list[_Watched] = [_Watched(kind, watcher) for kind, watcher in self._keys.items()]
         if self._services is not None:
             found.append(_Watched(Kind.WINDOWS_SERVICES, self._services))
+        if self._folders is not None:
+            found.append(_Watched(Kind.FILES, self._folders))
         return found
 
     def coverage(self) -> Coverage:
         """Return what all of them watch."""
         each = [watcher.coverage() for _, watcher in self.all()]
         return Coverage(
-            tuple(area for one in each for area in one.areas),
+            (*(area for one in each for area in one.areas), *self._elsewhere),
             sum(one.watches for one in each),
             tuple(limit for one in each for limit in one.limits),
         )
@@ -196,3 +233,14 @@ class _Watchers:
 
 def _rules(kind: Kind) -> list[RegistryRule]:
     return [RegistryRule(name=key, key_name=key, recurse=recurse) for key, recurse in _PLACES[kind]]
+
+
+@functools.cache
+def _trees() -> bool:
+    """Whether one watch tells of all below a folder. Raises WatchError."""
+    return can_watch_trees()
+
+
+def _spelled(path: bytes) -> bytes:
+    with PathLooker(FileScope(())) as looker:
+        return looker.spelled(path)

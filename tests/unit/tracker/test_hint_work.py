@@ -18,9 +18,9 @@ import pytest
 from unit.tracker.test_runner import POLICY, Bench, Given
 from whatchanged.records.items import Kind, SoftwareItem
 from whatchanged.tracker.exports import Exports
-from whatchanged.tracker.file_runner import FileRunner
 from whatchanged.tracker.hint_work import FileHints
 from whatchanged.tracker.hints import PendingHints
+from whatchanged.tracker.linux_runner import LinuxRunner
 from whatchanged.tracker.plan import Plan, Schedule
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.whole_hints import WholeHints
@@ -66,7 +66,7 @@ def test_files_are_looked_at_once_a_second_while_dpkg_is_at_work(tmp_path: Path)
     (lock.parent / "status").write_text(
         "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\nDescription: d\n"
     )
-    runner = FileRunner(bench.state, TrackerSettings(data=bench.data, root=str(bench.tree)), POLICY, threading.Event())
+    runner = LinuxRunner(bench.state, TrackerSettings(data=bench.data, root=str(bench.tree)), POLICY, threading.Event())
     files = bench.plan(msgspec.structs.replace(bench.rule(), destination_path=b"/srv/*"))
     plan = Plan(
         version="1", file_jobs=files.file_jobs, schedules={Kind.SOFTWARE: Schedule(1.0, "ds", "dcr-1")}, inventory=True

@@ -23,8 +23,8 @@ from whatchanged.collectors.files.signature import SETTLE_NS
 from whatchanged.records.items import FileItem, Kind
 from whatchanged.tracker import contents
 from whatchanged.tracker.contents import LargeContents
-from whatchanged.tracker.file_runner import FileRunner
 from whatchanged.tracker.hints import Batch
+from whatchanged.tracker.linux_runner import LinuxRunner
 from whatchanged.tracker.settings import TrackerSettings
 
 LARGE = 3_000_000
@@ -40,7 +40,7 @@ class Aside(Bench):
         self.done: queue.Queue[bytes] = queue.Queue()
         self.large = LargeContents(Unlimited(), self.stop, self.done.put, least=1_000_000)
         settings = TrackerSettings(data=self.data)
-        self.runner = FileRunner(self.state, settings, POLICY, self.stop, large=self.large)
+        self.runner = LinuxRunner(self.state, settings, POLICY, self.stop, large=self.large)
         self.thread = threading.Thread(target=self.large.run)
 
     def read(self, times: int = 1) -> list[dict[str, Any]]:
@@ -170,7 +170,7 @@ def test_the_reading_again_of_everything_reads_it_too(bench: Aside) -> None:
     with bench.state.transaction() as change:  # as if it had been read when it was something else
         (row,) = bench.state.query("SELECT item FROM items")
         change.execute("UPDATE items SET item = ?", (row[0].replace(hashlib.sha256(b"x" * LARGE).digest(), bytes(32)),))
-    bench.runner = FileRunner(
+    bench.runner = LinuxRunner(
         bench.state, TrackerSettings(data=bench.data, rehash_seconds=1.0), POLICY, bench.stop, large=bench.large
     )
     bench.look()

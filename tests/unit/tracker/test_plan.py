@@ -5,7 +5,7 @@ import pytest
 
 from whatchanged.errors import RuleError
 from whatchanged.records.items import Kind
-from whatchanged.rules import WINDOWS, Severity
+from whatchanged.rules import WINDOWS
 from whatchanged.tracker.plan import Plan, make_plan
 
 
@@ -82,10 +82,11 @@ def test_a_plan_of_windows_looks_at_the_keys_that_are_enabled() -> None:
     assert Kind.WINDOWS_SERVICES not in windows_plan(enableServices=False).kinds()
 
 
-def test_a_plan_of_windows_says_that_files_are_not_looked_at() -> None:
-    files = [{"name": "a", "path": r"C:\x\*", "groupTag": "Custom"}]
+def test_a_plan_of_windows_has_its_files() -> None:
+    files = [{"name": "a", "path": r"C:\x\*", "groupTag": "Custom"}, {"name": "b", "path": r"D:\y", "enabled": "false"}]
     plan = windows_plan(fileSettings={"fileInfo": files})
-    assert [problem.message for problem in plan.problems if problem.severity is Severity.WARNING] == [
-        "files of Windows are not looked at yet"
-    ]
-    assert not windows_plan(fileSettings={"fileInfo": files}, enableFiles=False).problems
+    assert not plan.problems
+    assert [rule.destination_path for rule in plan.file_rules] == [b"/C:/x/*"]
+    assert [rule.name for rule in plan.disabled] == ["b"]
+    assert Kind.FILES in plan.kinds()
+    assert Kind.FILES not in windows_plan(fileSettings={"fileInfo": files}, enableFiles=False).kinds()

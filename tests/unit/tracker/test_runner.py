@@ -24,7 +24,7 @@ from whatchanged.records.items import DaemonItem, Kind, SoftwareItem
 from whatchanged.records.keys import checksum, item_digest, row_key
 from whatchanged.rules import FileRule, FileType, Links, Policy
 from whatchanged.settings import DataFolder
-from whatchanged.tracker.file_runner import FileRunner
+from whatchanged.tracker.linux_runner import LinuxRunner
 from whatchanged.tracker.plan import FileJob, Plan, Schedule
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
@@ -45,7 +45,7 @@ class Bench:
 
     def start(self) -> None:
         self.state = State(self.data.tracker_database, quota_bytes=10**9, machine="m", identity={})
-        self.runner = FileRunner(self.state, TrackerSettings(data=self.data), self.policy, threading.Event())
+        self.runner = LinuxRunner(self.state, TrackerSettings(data=self.data), self.policy, threading.Event())
 
     def restart(self) -> None:
         self.state.close()
@@ -252,7 +252,7 @@ def test_a_change_that_moves_no_time_is_found_within_the_period(tmp_path: Path, 
     """Writing through a mapping moves the times with the first write to a page only, until it is written back."""
     bench = Bench(tmp_path, memory)
     settings = TrackerSettings(data=bench.data, rehash_seconds=5.0)
-    bench.runner = FileRunner(bench.state, settings, POLICY, threading.Event())
+    bench.runner = LinuxRunner(bench.state, settings, POLICY, threading.Event())
     files = [memory / f"d{number}" / "f" for number in range(10)]
     with contextlib.ExitStack() as stack:
         mappings = []

@@ -152,6 +152,16 @@ class PathLooker:
         finally:
             os.close(fd)
 
+    def spelled(self, path: bytes) -> bytes:
+        """Return `path` as the folders on the way spell its names: where letter case counts for nothing, as items do.
+
+        As it is where that cannot be told.
+        """
+        try:
+            return self._machine.spelled(path)
+        except OSError:
+            return path
+
     def file_system(self, path: bytes) -> int | None:
         """Return the device of the nearest folder above `path` that is there, None if that cannot be said.
 

@@ -75,19 +75,30 @@ class FolderWatcher:
     name = "notifications"
 
     def __init__(
-        self, port: Port, *, trees: bool, most: int = _MOST, buffer: int | None = None, waiting: int = _WAITING
+        self,
+        port: Port,
+        *,
+        trees: bool,
+        spelled: Callable[[bytes], bytes] = lambda path: path,
+        most: int = _MOST,
+        buffer: int | None = None,
+        waiting: int = _WAITING,
     ) -> None:
         """`trees`: what `can_watch_trees` said. `most`: folders to hold open at most; those beyond are polled.
 
-        `buffer`: bytes of notifications that the system keeps for a folder. `waiting`: bytes that may wait for `read`;
-        beyond, all are given up for a look at everything.
+        `spelled` returns a path as its folders spell it, whatever the letter case that it is asked in: hints bear
+        the paths of items. `buffer`: bytes of notifications that the system keeps for a folder. `waiting`: bytes that
+        may wait for `read`; beyond, all are given up for a look at everything.
         """
         self._port = port
         self._trees = trees
+        self._spelled = spelled
         self._most = most
         self._buffer = buffer or (_TREE_BUFFER if trees else _FOLDER_BUFFER)
         self._scope: Scope | None = None
+        self._asked: tuple[bytes, ...] = ()
         self._roots: tuple[bytes, ...] = ()
+        """What is asked for, as it is spelled now."""
         self._told: list[tuple[bytes, bytes | None]] = []
         """Folder and notifications, None if they were lost."""
         self._waiting, self._may_wait = 0, waiting
@@ -99,7 +110,7 @@ class FolderWatcher:
 
         What cannot be watched is named in the coverage, as polled.
         """
-        self._scope, self._roots = scope, tuple(roots)
+        self._scope, self._asked = scope, tuple(roots)
         self._follow()
         return self.coverage()
 
@@ -149,6 +160,7 @@ class FolderWatcher:
         scope = self._scope
         if scope is None:
             return []
+        self._roots = tuple(map(self._spelled, self._asked))
         moved = self._watches.follow(lambda: places(scope, self._roots, _Disk(), trees=self._trees, most=self._most))
         if not self._watches.settled:
             self._port.post(self._own)
