@@ -1,6 +1,5 @@
 """A Windows whose tracker is told of changes: rows come by themselves, long before the next poll."""
 
-import json
 import sys
 
 assert sys.platform != "win32"  # mypy's platform branch
@@ -77,8 +76,8 @@ def test_files_that_are_made_changed_renamed_and_removed(machine: WindowsMachine
     assert (row["DetectedBy"], row["PreviousFileSystemPath"]) == ("Watch", path)
     machine.act("remove_tree", path=rf"{TREE}\deep")
     assert told(machine, ChangeCategory="Removed", FileSystemPath=moved)["DetectedBy"] == "Watch"
-    (rule,) = [row for row in json.loads(machine.agent("status", "--json")) if row.get("RuleName") == "tree"]
-    assert rule["Method"] == "notifications"
+    covered = [row for row in machine.health() if (row["Reason"], row.get("RuleName")) == ("Coverage", "tree")]
+    assert {row["Detail"] for row in covered} == {"watched by notifications"}
 
 
 def test_a_program_that_is_installed_and_uninstalled(machine: WindowsMachine) -> None:

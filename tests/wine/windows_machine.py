@@ -26,7 +26,7 @@ SERVICE = HERE.parent / "integration/windows/waiting_service.py"
 def windows_rule(
     *registry: dict[str, Any], files: Sequence[dict[str, Any]] = (), frequency: float = 3000
 ) -> dict[str, Any]:
-    """A data collection rule over keys and files, looked at every `frequency` seconds; else what there is, when asked."""
+    """A data collection rule over keys and files, looked at every `frequency` seconds; of the rest when asked."""
     settings = {
         "enableFiles": bool(files),
         "fileSettings": {"fileCollectionFrequency": frequency, "fileInfo": list(files)},

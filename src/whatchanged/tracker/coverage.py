@@ -6,6 +6,7 @@ time; what is denied comes from the last runs, how a path is watched from the wa
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from whatchanged.records.items import Kind
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.records.windows_paths import path_text
 from whatchanged.rules import FileRule, FileScope
+from whatchanged.rules.windows_patterns import fold
 from whatchanged.tracker.observer import below_any
 from whatchanged.tracker.plan import FileJob, Plan
 from whatchanged.tracker.state import State, Tally
@@ -134,22 +136,22 @@ class FileCoverage:
             return list(self._covered([j for j in plan.file_jobs if job in (None, j.name)], watched))
 
     def _covered(self, jobs: Sequence[FileJob], watched: Coverage) -> Iterator[RuleCoverage]:
-        areas = {area.path: area for area in watched.areas}
+        areas = _by_path(watched.areas)
         polled = [area for area in watched.polled if area.path != b"/"][:_POLLED]
         by_name = self._by_name()
         for job in jobs:
             for rule in job.rules:
                 denied = self._denied.get(rule, [])
                 tally = by_name.get(rule.name, Tally())
-                roots = self._roots.get(rule, ())
+                roots = frozenset(map(_compared, self._roots.get(rule, ())))
                 yield RuleCoverage(
                     rule=rule,
                     job=job.name,
                     items=tally.items,
                     size=tally.size,
                     unread=tally.unread,
-                    area=area_of(roots[0], areas) if roots else _NOT_WATCHED,
-                    polled=tuple(a for a in polled if a.path not in roots and below_any(a.path, frozenset(roots))),
+                    area=area_of(min(roots), areas) if roots else _NOT_WATCHED,
+                    polled=tuple(a for a in polled if (p := _compared(a.path)) not in roots and below_any(p, roots)),
                     denied=tuple(denied[:_PATHS_KEPT]),
                     denied_total=len(denied),
                 )
@@ -211,9 +213,19 @@ class FileCoverage:
 
 def area_of(path: bytes, areas: dict[bytes, Area] | Sequence[Area]) -> Area:
     """Return the area that `path` lies in: how changes are noticed there."""
-    known = areas if isinstance(areas, dict) else {area.path: area for area in areas}
+    known = areas if isinstance(areas, dict) else _by_path(areas)
+    path = _compared(path)
     while path and path != b"/":
         if path in known:
             return known[path]
         path = path.rpartition(b"/")[0]
     return known.get(b"/", _NOT_WATCHED)
+
+
+def _by_path(areas: Sequence[Area]) -> dict[bytes, Area]:
+    return {_compared(area.path): area for area in areas}
+
+
+def _compared(path: bytes) -> bytes:
+    """Return a path as this system compares it: the rules of Windows have other letter cases than its folders."""
+    return fold(path) if sys.platform == "win32" else path

@@ -77,6 +77,10 @@ class WatchNews:
             HealthStatus.OK, HealthReason.WATCHING, f"watching is switched off {reason}: only polls look", "watch"
         )
 
+    def begin_anew(self) -> None:
+        """Note that what is watched is about to be another: until then nobody can say."""
+        self._covered = not self.enabled
+
     def cover(self, coverage: Coverage) -> None:
         """Note what is watched now."""
         self._coverage = coverage

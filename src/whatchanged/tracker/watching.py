@@ -106,6 +106,7 @@ class Watching:
 
     def adopt(self, plan: Plan) -> None:
         """Watch for another plan from now on."""
+        self._news.begin_anew()
         self._plan = plan
         self._adopted.set()
         self.wake()

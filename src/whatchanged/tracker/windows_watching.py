@@ -78,6 +78,7 @@ class WindowsWatching:
 
     def adopt(self, plan: Plan) -> None:
         """Watch for another plan from now on."""
+        self._news.begin_anew()
         self._plan = plan
         self._adopted.set()
         self.wake()
@@ -127,6 +128,7 @@ class WindowsWatching:
                 self._stop.wait(_BATCH_SECONDS)
                 for kind, watcher in watchers.all():
                     self._hand_out(kind, watcher.read())
+                self._cover(watchers)
 
     @contextlib.contextmanager
     def _awake(self, port: Port) -> Any:
@@ -143,10 +145,16 @@ class WindowsWatching:
         """Watch for the plan in force. What happened before is found by a look at everything."""
         plan = self._plan
         watchers.subscribe(plan)
-        self._news.cover(watchers.coverage())
-        if plan.kinds():
-            self._news.tell_coverage()
+        self._cover(watchers, anew=True)
         self._look_at_everything(plan.kinds())
+
+    def _cover(self, watchers: _Watchers, *, anew: bool = False) -> None:
+        """Tell what is watched, where that changed: folders come and go."""
+        known, coverage = self._news.coverage, watchers.coverage()
+        if anew or known is None or _what(known) != _what(coverage):
+            self._news.cover(coverage)
+            if self._plan.kinds():
+                self._news.tell_coverage()
 
     def _hand_out(self, kind: Kind, hints: Sequence[Hint]) -> None:
         if hints:
@@ -233,6 +241,11 @@ class _Watchers:
 
 def _rules(kind: Kind) -> list[RegistryRule]:
     return [RegistryRule(name=key, key_name=key, recurse=recurse) for key, recurse in _PLACES[kind]]
+
+
+def _what(coverage: Coverage) -> object:
+    """Return what is watched how, whenever that began."""
+    return [(area.path, area.method, area.reason) for area in coverage.areas], coverage.limits
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from whatchanged.rules.registry_scope import folded
 from whatchanged.watchers.hints import Scope, below
 from whatchanged.watchers.windows.watches import Place
 
-__all__ = ["Folders", "holds", "places", "top_names"]
+__all__ = ["Folders", "above", "holds", "places", "top_names"]
 
 
 class Folders(Protocol):

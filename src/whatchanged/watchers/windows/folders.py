@@ -30,7 +30,7 @@ import winerror
 from whatchanged.errors import WatchError
 from whatchanged.records.times import now_ns
 from whatchanged.watchers.hints import Area, Coverage, Hint, Reach, Scope, below
-from whatchanged.watchers.windows.folder_places import holds, places, top_names
+from whatchanged.watchers.windows.folder_places import above, holds, places, top_names
 from whatchanged.watchers.windows.notifications import (
     ADDED,
     MODIFIED,
@@ -141,7 +141,9 @@ class FolderWatcher:
         """Return the folders that are watched, and those that are not."""
         now = now_ns()
         held, limits = self._watches.held, self._watches.limits
-        areas = [Area(root, self.name, held[root].since_ns) for root in self._roots if root in held and not limits]
+        # A root that is not there is watched for by the folder above it.
+        by = {root: next((p for p in (root, *above(root)) if p in held), None) for root in self._roots if not limits}
+        areas = [Area(root, self.name, held[path].since_ns) for root, path in by.items() if path is not None]
         areas += [Area(path, "poll", now, why) for path, why in self._watches.refused.items()]
         areas += [Area(root, "poll", now, "not every folder below is watched") for root in self._roots if limits]
         return Coverage(tuple(areas), len(held), limits)
