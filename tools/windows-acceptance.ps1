@@ -408,6 +408,12 @@ try {
         Assert-True ($outside.Count -eq 0) "what is behind the junction has a path in front of it: $($outside -join ', ')"
     }
 
+    Test-Line 'rules check counts what a rule takes here' {
+        $rows = @(Get-Rows @('rules', 'check', $ruleFile) | Where-Object Kind -EQ 'Files')
+        Assert-Equal 1 $rows.Count 'the number of file rules'
+        Assert-Equal 1 $rows[0].Items 'what it takes: the file, and nothing behind the junction'
+    }
+
     # --- The suites, which show what needs a program of its own (notifications of services, the registry, folders) ---
 
     foreach ($suite in 'tests/unit/ipc', 'tests/integration/windows') {

@@ -83,6 +83,31 @@ def test_files_are_collected_by_a_rule(windows: Windows, tmp_path: Path) -> None
     assert "Ok: 1 items seen" in said
 
 
+def test_rules_check_counts_what_a_rule_takes_here(windows: Windows, tmp_path: Path) -> None:
+    folder = tmp_path / "Counted"
+    folder.mkdir()
+    (folder / "one.txt").write_text("four")
+    key = r"HKEY_LOCAL_MACHINE\Software\Microsoft\Windows NT\CurrentVersion"
+    source = {
+        "name": "CTDataSource-Windows",
+        "extensionName": "ChangeTracking-Windows",
+        "extensionSettings": {
+            "fileSettings": {"fileInfo": [{"name": "texts", "path": windows.path(folder).upper() + "\\*.*"}]},
+            "registrySettings": {"registryInfo": [{"name": "version", "keyName": key, "valueName": "ProductName"}]},
+            **{f"enable{kind}": True for kind in ("Files", "Registry", "Software", "Services")},
+        },
+        "streams": ["Microsoft-ConfigurationChange"],
+    }
+    rule = tmp_path / "rule.json"
+    rule.write_text(json.dumps({"properties": {"dataSources": {"extensions": [source]}}}))
+    done = windows.python("-m", "whatchanged", "rules", "check", windows.path(rule), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = {row["Kind"]: row["Items"] for row in json.loads(done.stdout) if "Kind" in row}
+    assert (counts["Files"], counts["Registry"]) == (1, 1)
+    assert counts["Services"] > 5
+    assert "Software" in counts
+
+
 @pytest.mark.parametrize("suite", SUITES)
 def test_suite(suite: str, windows: Windows, tmp_path: Path) -> None:
     flags = ("-q", "-p", "no:cacheprovider", f"--basetemp={windows.path(tmp_path / 'tmp')}")
