@@ -131,7 +131,7 @@ def test_a_program_that_is_installed_upgraded_and_uninstalled(machine: WindowsMa
 
 
 def test_an_update_stands_in_a_file_of_its_own(machine: WindowsMachine) -> None:
-    name = f"Security Update {uuid.uuid4()} (KB1234567)"
+    name = f"Security Update {uuid.uuid4()} (KB7654321)"  # Wine's one hot fix is KB1234567
     entry = rf"{UNINSTALL}\{name}"
     machine.news()
     for value, said in (("ReleaseType", "Security Update"), ("DisplayName", name)):
