@@ -218,3 +218,26 @@ def test_an_untouched_machine_makes_no_rows_in_200_cycles(installation: Installa
         ]
     reasons = {r["Reason"] for r in installation.health()}
     assert not reasons & {"Resync", "Gap", "Fork", "NewEpoch"}, "tracker and server hold the same from the start"
+
+
+def test_a_rule_over_the_program_s_own_data_does_not_feed_on_itself(installation: Installation) -> None:
+    """What the agents and the server write while they tell of a change is no change to tell of."""
+    folder = installation.folder
+    installation.rule_file.write_text(json.dumps(linux_rule(folder)))
+    installation.root = Path("/")
+    (folder / "there").write_text("1")
+    installation.start()
+    installation.looked()
+    (folder / "there").write_text("22")
+    eventually(lambda: ("Modified", "there") in told(installation), what="the change")
+    for _ in range(3):
+        installation.settled()
+    own = [row["FileSystemPath"] for row in installation.changes() if row["ConfigChangeType"] == "Files"]
+    assert not [path for path in own if path.startswith(f"{installation.data}/")]
+    items = {row["FileSystemPath"] for row in installation.inventory("files")}
+    assert str(folder / "there") in items
+    assert not [
+        path for path in items if path.startswith((f"{installation.data}/server", f"{installation.data}/tracker"))
+    ]
+    said = installation.command("why", str(installation.data / "tracker/db/changetracking.db")).stdout
+    assert "it is data of the tracking itself" in said

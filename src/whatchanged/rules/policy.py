@@ -21,8 +21,10 @@ APP = "/opt/app"
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
+import re
 import stat
 import sys
 import tomllib
@@ -42,6 +44,7 @@ __all__ = ["CONTENT_DENY", "DEFAULT_PATH", "Policy"]
 DEFAULT_PATH = "/etc/whatchanged/policy.toml"
 _MAX_SIZE = 2**20
 _MAX_PATHS = 1_000
+_SPECIAL = re.compile(rb"[*?\[]")
 
 CONTENT_DENY: tuple[bytes, ...] = (
     # accounts
@@ -133,6 +136,11 @@ def _scope(paths: Iterable[bytes]) -> FileScope:
     )
 
 
+def _literal(path: bytes) -> bytes:
+    """Return the pattern that takes this path alone."""
+    return _SPECIAL.sub(lambda special: b"[" + special[0] + b"]", path.replace(b"\\", b"\\\\"))
+
+
 def _exact(path: bytes) -> bytes:
     """Return `path` so that `.*` in its last segment is a dot and a wildcard: upstream's reading is for rules only."""
     folder, slash, last = path.rpartition(b"/")
@@ -161,12 +169,15 @@ class Policy:
     """Name and value of what rules may name as `${NAME}`."""
     source: str = ""
     """The file it was read from; empty for the defaults."""
+    own_paths: tuple[bytes, ...] = ()
+    """Folders of the program's own data: excluded, too, for looking at them changes them."""
     _excluded: FileScope = field(init=False, repr=False, compare=False)
     _denied: FileScope = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Frozen, so the two compiled matchers are put in place the way dataclasses documents.
-        object.__setattr__(self, "_excluded", _scope(self.excluded_paths))
+        own = (_literal(path) for path in self.own_paths)
+        object.__setattr__(self, "_excluded", _scope((*self.excluded_paths, *own)))
         object.__setattr__(self, "_denied", _scope(self.content_deny))
 
     @classmethod
@@ -207,15 +218,24 @@ class Policy:
 
     def excluded(self, path: bytes) -> bool:
         """Whether `path` is never looked at (nor, for a folder, anything below)."""
-        return bool(self.excluded_paths) and bool(self._excluded.match(path))
+        return bool(self.excluded_paths or self.own_paths) and bool(self._excluded.match(path))
+
+    def excludes_below(self, folder: bytes) -> bool:
+        """Whether anything in `folder`, or below, may be excluded."""
+        return self._excluded.descend(folder)
+
+    def with_own_paths(self, paths: Iterable[bytes]) -> Policy:
+        """Return this policy without these folders of the program's own data either."""
+        return dataclasses.replace(self, own_paths=tuple(paths))
 
     def excluded_by(self, path: bytes) -> bytes | None:
         """Return the entry of `excluded_paths` that keeps `path` out, or None."""
-        return next((entry for entry in self.excluded_paths if _scope([entry]).match(path)), None)
+        entries = {**{_literal(own): own for own in self.own_paths}, **{entry: entry for entry in self.excluded_paths}}
+        return next((shown for entry, shown in entries.items() if _scope([entry]).match(path)), None)
 
     def version(self) -> str:
         """Return a fingerprint of what is excluded (8 hex digits), empty if nothing is."""
-        excluded = b"\0".join(sorted(self.excluded_paths))
+        excluded = b"\0".join(sorted((*self.excluded_paths, *self.own_paths)))
         return hashlib.sha256(excluded).hexdigest()[:8] if excluded else ""
 
     def content_allowed(self, path: bytes) -> bool:

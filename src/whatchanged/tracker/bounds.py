@@ -28,7 +28,7 @@ class BoundedScope:
     def for_folder(self, folder: bytes) -> _BoundedFolder | FolderScope:
         """Return what holds for the names in `folder`."""
         inner = self._scope.for_folder(folder)
-        if self._whole is self._scope and not self._policy.excluded_paths:
+        if self._whole is self._scope and not self._policy.excludes_below(folder):
             return inner
         return _BoundedFolder(inner, folder, self._policy, self._whole.for_folder(folder))
 
@@ -55,7 +55,7 @@ class _BoundedFolder:
         self._prefix = folder.rstrip(b"/") + b"/"
         self._policy = policy
         self._whole = whole
-        self.take_all: Sequence[FileRule] | None = None if policy.excluded_paths else inner.take_all
+        self.take_all: Sequence[FileRule] | None = None if policy.excludes_below(folder) else inner.take_all
 
     @property
     def links(self) -> Links:

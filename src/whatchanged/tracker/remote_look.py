@@ -72,7 +72,7 @@ class _Remote:
     def __init__(self, link: Link[Order], job: Job) -> None:
         self._link = link
         self._job = job
-        policy = Policy(excluded_paths=job.excluded_paths)
+        policy = Policy(excluded_paths=job.excluded_paths, own_paths=job.own_paths)
         whole = FileScope(job.whole)
         scope = whole if job.rules == job.whole else FileScope(job.rules)
         self._scope = BoundedScope(scope, policy, whole=whole)

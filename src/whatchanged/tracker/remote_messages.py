@@ -42,6 +42,7 @@ class Job(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     whole: tuple[FileRule, ...]
     """Every rule in force."""
     excluded_paths: tuple[bytes, ...]
+    own_paths: tuple[bytes, ...]
     threads: int
     bytes_per_second: int
     core_share: float

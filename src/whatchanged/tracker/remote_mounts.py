@@ -186,6 +186,7 @@ class RemoteMounts:
             rules=tuple(rules),
             whole=tuple(whole),
             excluded_paths=self._policy.excluded_paths,
+            own_paths=self._policy.own_paths,
             threads=self._settings.hash_threads,
             bytes_per_second=bytes_per_second,
             core_share=core_share,

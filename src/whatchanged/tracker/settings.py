@@ -10,6 +10,7 @@ import msgspec
 
 from whatchanged.collectors.files.budget import Pressure, Throttle
 from whatchanged.ipc import AccountId, own_account
+from whatchanged.records.windows_paths import path_of
 from whatchanged.rules import Policy
 from whatchanged.settings import DataFolder
 
@@ -43,6 +44,12 @@ class TrackerSettings(msgspec.Struct, frozen=True, kw_only=True):
     silence_seconds: float = 30.0
     """A network file system that does not answer for so long is called silent, and its process left behind."""
     hash_threads: int = msgspec.field(default_factory=lambda: min(os.cpu_count() or 1, 4))
+
+    def own_paths(self) -> list[bytes]:
+        """Return the folders of our own data, as items name them; none where another system is looked at."""
+        folders = (self.data.tracker, self.data.forwarder, self.data.server)
+        paths = {path_of(path) for folder in folders for path in (os.path.abspath(folder), os.path.realpath(folder))}
+        return sorted(paths) if self.root == "/" else []
 
     def rates(self, policy: Policy) -> tuple[float, int]:
         """Return share of a core and bytes a second for looking: what is asked for here, at most the policy's."""

@@ -64,7 +64,7 @@ class Tracking(ABC):
         self._idle = False
         os.makedirs(settings.data.tracker, mode=0o700, exist_ok=True)
         self._lock = FolderLock(settings.data.tracker)
-        self._policy = Policy.load(settings.policy)
+        self._policy = Policy.load(settings.policy).with_own_paths(settings.own_paths())
         self._state = State(
             settings.data.tracker_database,
             quota_bytes=settings.outbox_quota_bytes,

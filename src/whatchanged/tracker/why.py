@@ -61,7 +61,9 @@ def _reasons(path: bytes, plan: Plan, policy: Policy, *, folder: bool) -> list[R
     everything = FileScope((*plan.file_rules, *plan.disabled))
     reasons = everything.explain(path, folder=folder)
     if (entry := policy.excluded_by(path)) is not None:
-        text = f"the policy of this machine keeps it out of the tracking: it excludes {path_text(entry)}"
+        own = entry in policy.own_paths
+        why = "it is data of the tracking itself" if own else "the policy of this machine keeps it out of the tracking"
+        text = f"{why}: {'' if own else 'it excludes '}{path_text(entry)}"
         reasons.append(Reason("ExcludedByPolicy", text))
     wrong = sum(problem.severity is Severity.ERROR for problem in plan.problems)
     if wrong and not any(reason.code == "Taken" for reason in reasons):

@@ -124,3 +124,15 @@ def test_links_folders_and_pipes_are_refused(tmp_path: Path) -> None:
 def test_a_huge_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="larger"):
         load(write(tmp_path / "policy.toml", "#" * (2**20 + 1)))
+
+
+def test_folders_of_the_program_s_own_data_are_excluded_as_they_are_spelled() -> None:
+    policy = Policy(excluded_paths=(b"/srv/scratch",)).with_own_paths([b"/var/l*b/[w]", b"/a\\b"])
+    assert policy.excluded(b"/var/l*b/[w]/tracker/db")
+    assert policy.excluded(b"/a\\b/x")
+    assert policy.excluded(b"/srv/scratch/x")
+    assert not policy.excluded(b"/var/lib/w/x")
+    assert policy.excluded_by(b"/var/l*b/[w]/x") == b"/var/l*b/[w]"
+    assert policy.excludes_below(b"/var")
+    assert not policy.excludes_below(b"/usr")
+    assert policy.version() != Policy(excluded_paths=(b"/srv/scratch",)).version()
