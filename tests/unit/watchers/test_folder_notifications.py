@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whatchanged.errors import WatchError
-from whatchanged.watchers.windows.notifications import Notification, parse
+from whatchanged.watchers.windows.notifications import Notification, parse, short_from
 
 UNITS = st.binary(min_size=2, max_size=80).filter(lambda raw: len(raw) % 2 == 0)
 """Names of any UTF-16 units, also halves of pairs."""
@@ -72,3 +72,20 @@ def test_what_is_cut_off_is_refused(written: list[tuple[int, bytes]], data: st.D
 def test_lengths_that_cannot_be(raw: bytes) -> None:
     with pytest.raises(WatchError):
         list(parse(raw))
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [
+        (b"PROGRA~1", 0),
+        (b"a/LONGNA~2.TXT", 1),
+        (b"ABCDEF~1/file.txt", 0),
+        (b"file.txt~", None),
+        (b"notes.txt.~1~", None),
+        (b"~1", None),
+        (b"a much longer name~1", None),
+        (b"a~1.conf", None),
+    ],
+)
+def test_names_that_may_be_short_ones(name: bytes, at: int | None) -> None:
+    assert short_from(name) == at

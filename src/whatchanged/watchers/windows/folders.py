@@ -39,6 +39,7 @@ from whatchanged.watchers.windows.notifications import (
     RENAMED_OLD,
     Notification,
     parse,
+    short_from,
 )
 from whatchanged.watchers.windows.port import Port
 from whatchanged.watchers.windows.watches import Gone, Place, Watches
@@ -187,7 +188,7 @@ class FolderWatcher:
             elif action in (ADDED, RENAMED_NEW):
                 moved = self._came(folder, path) or moved
             if (watch := self._watches.held.get(folder)) is not None and watch.place.taken:
-                for hint in self._hints(action, path, old):
+                for hint in self._widened(folder, name) or self._hints(action, path, old):
                     if not found or (found[-1].path, found[-1].reach) != (hint.path, hint.reach) or hint.renamed_from:
                         found.append(hint)
             old = path if action == RENAMED_OLD else b""
@@ -210,6 +211,15 @@ class FolderWatcher:
         if watch is None or watch.place.tree or not watch.place.taken:
             return False
         return self._scope is not None and self._scope.descend(path) and _Disk().exists(path)
+
+    def _widened(self, folder: bytes, name: bytes) -> list[Hint]:
+        """Return what to look at instead of a name that may be a short one, which no item bears."""
+        short = short_from(name)
+        parts = name.split(b"/")
+        path = b"/".join([folder, *parts[:short]])
+        if short is None or self._scope is None or not self._scope.descend(path):
+            return []
+        return [Hint(path, time.monotonic(), Reach.FOLDER if short == len(parts) - 1 else Reach.TREE)]
 
     def _hints(self, action: int, path: bytes, old: bytes) -> Iterator[Hint]:
         scope = self._scope

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from whatchanged.errors import WatchError
 
-__all__ = ["ADDED", "MODIFIED", "REMOVED", "RENAMED_NEW", "RENAMED_OLD", "Notification", "parse"]
+__all__ = ["ADDED", "MODIFIED", "REMOVED", "RENAMED_NEW", "RENAMED_OLD", "Notification", "parse", "short_from"]
 
 ADDED, REMOVED, MODIFIED, RENAMED_OLD, RENAMED_NEW = 1, 2, 3, 4, 5
 
 _HEAD = struct.Struct("<III")
 """Bytes to the next entry (0: the last), action, bytes of the name, which follows."""
+
+_SHORT = re.compile(rb"[^/.~]{1,6}~[0-9]{1,6}(?:\.[^/.]{1,3})?\Z")
+"""What a name of eight and three looks like ([MS-FSCC] 2.1.5.2.1)."""
 
 
 class Notification(NamedTuple):
@@ -40,3 +44,11 @@ def parse(buffer: bytes) -> Iterator[Notification]:
         if not step:
             return
         at += step
+
+
+def short_from(name: bytes) -> int | None:
+    """Return at which part of a name (0: the first) one may begin that is a short name of something; None: at none.
+
+    Whoever opens a file by its short name is told of by that (ReadDirectoryChangesW, "Remarks").
+    """
+    return next((at for at, part in enumerate(name.split(b"/")) if _SHORT.match(part)), None)
