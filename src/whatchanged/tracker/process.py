@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import threading
 
@@ -15,6 +16,8 @@ else:
 
 __all__ = ["run"]
 
+_FAIL_CRITICAL_ERRORS, _NO_OPEN_FILE_ERROR_BOX = 0x1, 0x8000
+
 
 def run(settings: TrackerSettings, stop: threading.Event) -> int:
     """Track this machine until `stop` is set; return the exit code.
@@ -22,4 +25,7 @@ def run(settings: TrackerSettings, stop: threading.Event) -> int:
     Raises SettingsError, StateError, StorageFull when it cannot begin.
     """
     memory.use_one_arena()
+    if sys.platform == "win32":
+        # A drive without its disk is an error, and not a window that waits for somebody to click (SetErrorMode).
+        ctypes.WinDLL("kernel32").SetErrorMode(_FAIL_CRITICAL_ERRORS | _NO_OPEN_FILE_ERROR_BOX)
     return SystemTracking(settings, stop).run()
