@@ -13,6 +13,7 @@ assert sys.platform == "win32"  # mypy's platform branch
 
 import contextlib
 import functools
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 from whatchanged.collectors.files import PathLooker, network_mounts
 from whatchanged.collectors.registry.source import CURRENT_CONTROL_SET
 from whatchanged.collectors.software.windows_registry import KEYS as SOFTWARE_KEYS
+from whatchanged.errors import WatchError
 from whatchanged.records.items import Kind
 from whatchanged.records.times import now_ns
 from whatchanged.rules import FileScope, Policy, RegistryRule
@@ -35,6 +37,8 @@ from whatchanged.watchers.hints import Area, Coverage, Hint, Reach
 from whatchanged.watchers.windows import FolderWatcher, Port, RegistryWatcher, ServiceWatcher, can_watch_trees
 
 __all__ = ["WindowsWatching"]
+
+log = logging.getLogger(__name__)
 
 _BATCH_SECONDS = 0.02
 """Pause before notifications are read: those of one change come together."""
@@ -250,8 +254,12 @@ def _what(coverage: Coverage) -> object:
 
 @functools.cache
 def _trees() -> bool:
-    """Whether one watch tells of all below a folder. Raises WatchError."""
-    return can_watch_trees()
+    """Whether one watch tells of all below a folder; where that cannot be tried, each folder has its own."""
+    try:
+        return can_watch_trees()
+    except WatchError as error:
+        log.warning("%s", error)
+        return False
 
 
 def _spelled(path: bytes) -> bytes:
