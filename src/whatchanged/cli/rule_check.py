@@ -45,6 +45,8 @@ def check(document: bytes, arguments: argparse.Namespace, output: Output) -> int
     values = load_values(arguments)
     counted = not arguments.no_count
     policy, trouble = _policy(values) if counted else (rules.Policy(), [])
+    if counted:
+        policy = policy.with_own_paths(_own_paths(values))
     variables = rules.Variables.load(values["root"], dict(policy.variables)) if counted else None
     found = rules.read(document, variables)
     problems = [*problem_rows(found), *trouble]
@@ -87,6 +89,12 @@ def _policy(values: Values) -> tuple[rules.Policy, list[dict[str, Any]]]:
         return rules.Policy(), [{"RuleName": "", "Severity": "warning", "Place": values["policy"], "Message": message}]
 
 
+def _own_paths(values: Values) -> list[bytes]:
+    from whatchanged.tracker.settings import TrackerSettings
+
+    return TrackerSettings(data=values.data, root=values["root"]).own_paths()
+
+
 def _counts(found: Sequence[rules.Rule], policy: rules.Policy, root: str, output: Output) -> Iterator[dict[str, Any]]:
     """Yield what each part of the rules for this system takes."""
     from whatchanged.collectors.files import be_idle
@@ -98,6 +106,9 @@ def _counts(found: Sequence[rules.Rule], policy: rules.Policy, root: str, output
     settings = [(source.name, source.settings) for rule in found for source in rule.sources_of(OWN_EXTENSION)]
     wanted = [item for _, one in settings if one.enable_files for item in one.files]
     yield from _files(wanted, policy, os.fsencode(root), output)
+    if sys.platform == "win32" and root != "/":
+        output.message("Software, services and registry are those of the machine that runs: they are not counted.")
+        return
     for kind, asking, look in (
         ("Software", [name for name, one in settings if one.enable_software], _software),
         (_SERVICES, [name for name, one in settings if one.enable_services], _services),
@@ -125,12 +136,14 @@ if sys.platform == "win32":
         return ServiceManager().run()
 
     def _values(wanted: Sequence[rules.RegistryRule], output: Output) -> Iterator[dict[str, Any]]:
+        import msgspec
+
         from whatchanged.collectors.registry.collector import RegistryCollector
         from whatchanged.collectors.registry.live import LiveRegistry
 
         for rule in wanted:
             _progress(output, f"looking at {rule.key_name}")
-            collector = RegistryCollector(LiveRegistry(), [rule])
+            collector = RegistryCollector(LiveRegistry(), [msgspec.structs.replace(rule, enabled=True)])
             count = sum(1 for _ in collector.run())
             row = _row(rule.name, "Registry", rule.key_name, rule.enabled, count, None, _failures(collector.outcome))
             yield {**row, "Detail": "" if count else "matches nothing here"}

@@ -24,7 +24,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import re
 import stat
 import sys
 import tomllib
@@ -37,14 +36,13 @@ from whatchanged.rules.items import FileRule, FileType
 from whatchanged.rules.patterns import MAX_PATH
 from whatchanged.rules.scope import FileScope
 from whatchanged.rules.variables import NAME
-from whatchanged.rules.windows_patterns import windows_pattern
+from whatchanged.rules.windows_patterns import fold, windows_pattern
 
 __all__ = ["CONTENT_DENY", "DEFAULT_PATH", "Policy"]
 
 DEFAULT_PATH = "/etc/whatchanged/policy.toml"
 _MAX_SIZE = 2**20
 _MAX_PATHS = 1_000
-_SPECIAL = re.compile(rb"[*?\[]")
 
 CONTENT_DENY: tuple[bytes, ...] = (
     # accounts
@@ -136,9 +134,9 @@ def _scope(paths: Iterable[bytes]) -> FileScope:
     )
 
 
-def _literal(path: bytes) -> bytes:
-    """Return the pattern that takes this path alone."""
-    return _SPECIAL.sub(lambda special: b"[" + special[0] + b"]", path.replace(b"\\", b"\\\\"))
+def _container(folder: bytes) -> bytes:
+    """Return a folder with its closing slash, as this system compares paths."""
+    return (fold(folder) if sys.platform == "win32" else folder).rstrip(b"/") + b"/"
 
 
 def _exact(path: bytes) -> bytes:
@@ -173,11 +171,12 @@ class Policy:
     """Folders of the program's own data: excluded, too, for looking at them changes them."""
     _excluded: FileScope = field(init=False, repr=False, compare=False)
     _denied: FileScope = field(init=False, repr=False, compare=False)
+    _own: dict[bytes, bytes] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Frozen, so the two compiled matchers are put in place the way dataclasses documents.
-        own = (_literal(path) for path in self.own_paths)
-        object.__setattr__(self, "_excluded", _scope((*self.excluded_paths, *own)))
+        object.__setattr__(self, "_excluded", _scope(self.excluded_paths))
+        object.__setattr__(self, "_own", {_container(own): own for own in self.own_paths})
         object.__setattr__(self, "_denied", _scope(self.content_deny))
 
     @classmethod
@@ -218,11 +217,19 @@ class Policy:
 
     def excluded(self, path: bytes) -> bool:
         """Whether `path` is never looked at (nor, for a folder, anything below)."""
-        return bool(self.excluded_paths or self.own_paths) and bool(self._excluded.match(path))
+        return self._own_above(path) is not None or (bool(self.excluded_paths) and bool(self._excluded.match(path)))
 
     def excludes_below(self, folder: bytes) -> bool:
         """Whether anything in `folder`, or below, may be excluded."""
-        return self._excluded.descend(folder)
+        if self.excluded_paths and self._excluded.descend(folder):
+            return True
+        place = _container(folder) if self._own else b""
+        return any(own.startswith(place) or place.startswith(own) for own in self._own)
+
+    def _own_above(self, path: bytes) -> bytes | None:
+        """Return the folder of our own data that `path` is or lies in, or None."""
+        place = _container(path) if self._own else b""
+        return next((shown for own, shown in self._own.items() if place.startswith(own)), None)
 
     def with_own_paths(self, paths: Iterable[bytes]) -> Policy:
         """Return this policy without these folders of the program's own data either."""
@@ -230,8 +237,7 @@ class Policy:
 
     def excluded_by(self, path: bytes) -> bytes | None:
         """Return the entry of `excluded_paths` that keeps `path` out, or None."""
-        entries = {**{_literal(own): own for own in self.own_paths}, **{entry: entry for entry in self.excluded_paths}}
-        return next((shown for entry, shown in entries.items() if _scope([entry]).match(path)), None)
+        return self._own_above(path) or next((e for e in self.excluded_paths if _scope([e]).match(path)), None)
 
     def version(self) -> str:
         """Return a fingerprint of what is excluded (8 hex digits), empty if nothing is."""

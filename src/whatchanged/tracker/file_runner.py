@@ -171,8 +171,6 @@ class FileRunner(Runner):
                 rules = match.rules(known.item)
                 self._put_under(recorder, kind, key, known, () if rules and match.beyond(known.item) else rules)
 
-    # Parts of a run
-
     def _resend(self, plan: Plan, kind: Kind) -> None:
         if kind is not Kind.FILES:
             super()._resend(plan, kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -98,7 +98,8 @@ class HintedLook:
         self._touches.looked_ns = time.monotonic_ns()
         missing: set[bytes] = set()
         with self._renames:
-            for folder, deep in [(f, True) for f in _outermost(batch.trees)] + [(f, False) for f in batch.folders]:
+            trees = self._still_there(_outermost(batch.trees), missing)
+            for folder, deep in [(f, True) for f in trees] + [(f, False) for f in batch.folders]:
                 missing.update(self._walk(folder, deep=deep))
             self._look_at(batch.entries | batch.trees | missing)
             self._look_at(self._other_names())
@@ -106,6 +107,27 @@ class HintedLook:
         self._attribute()
         for path in self._quiet:  # nothing to tell of him who came
             self._attribution.take(path, self._touches.looked_ns)
+
+    def _still_there(self, trees: Sequence[bytes], missing: set[bytes]) -> list[bytes]:
+        """Return what a walk may find something in; of what is gone add what was known below to `missing`.
+
+        A watcher that cannot tell what went away (Windows) calls every file a tree.
+        """
+        found = []
+        with self._looker() as looker:
+            for folder in trees:
+                obstacle = looker.trace(folder).obstacle if folder != b"/" else None
+                if obstacle is None or obstacle.code != "Missing":
+                    found.append(folder)
+                else:
+                    missing.update(self._known_below(folder, frozenset()))
+        return found
+
+    def _known_below(self, folder: bytes, visited: Collection[bytes]) -> Iterator[bytes]:
+        """Yield what is known in a folder and below, but for the containers that were `visited`."""
+        for place in self._state.containers(container(folder)):
+            if place not in visited:
+                yield from (place + name for name in self._state.names(place))
 
     def _other_names(self) -> set[bytes]:
         """Return the other names of what changed: hard links, and links that lead to it. A watcher names but one."""
@@ -195,9 +217,7 @@ class HintedLook:
         if outcome.status not in (RunStatus.OK, RunStatus.PARTIAL):
             return set()
         if deep or not visited:
-            for place in self._state.containers(container(folder)):
-                if place not in visited:
-                    missing.update(place + name for name in self._state.names(place))
+            missing.update(self._known_below(folder, visited))
         closed = outcome.closed
         return {path for path in missing if not below_any(path, closed)}
 
@@ -213,7 +233,9 @@ class HintedLook:
     def _look_at(self, paths: set[bytes]) -> None:
         self._signatures = self._state.signatures(paths)
         with self._looker(known=self) as looker:
-            for path in sorted(paths):
+            todo = sorted(paths, reverse=True)
+            while todo:
+                path = todo.pop()
                 if self._stop.is_set():
                     return
                 self.paths.add(path)
@@ -232,6 +254,9 @@ class HintedLook:
                     self._note_inode(known, path)
                 if isinstance(found, Missing):
                     self._absent.add(path)
+                    # Who told of it may have had it from somebody who calls it in another letter case.
+                    if (spelled := looker.spelled(path)) not in self.paths:
+                        todo.append(spelled)
 
     def _looker(self, *, known: Known | None = None, content_limit: int | None = None) -> PathLooker:
         return PathLooker(

@@ -49,8 +49,7 @@ def _trace(path: bytes, scope: FileScope, policy: Policy, root: bytes) -> tuple[
     bounded = BoundedScope(scope, policy)
     with PathLooker(bounded, root, excluded=policy.excluded) as looker:
         trace = looker.trace(path)
-        if trace.status is not None:
-            path = looker.spelled(path)
+        path = looker.spelled(path)
     obstacle = trace.obstacle
     if obstacle is not None and obstacle.code == "NetworkFileSystem" and bounded.network(obstacle.path):
         return path, Trace()  # it is looked at, by a process of its own: nobody else touches it

@@ -19,21 +19,19 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from whatchanged.collectors.files import PathLooker, network_mounts
+from whatchanged.collectors.files import PathLooker
 from whatchanged.collectors.registry.source import CURRENT_CONTROL_SET
 from whatchanged.collectors.software.windows_registry import KEYS as SOFTWARE_KEYS
 from whatchanged.errors import WatchError
 from whatchanged.records.items import Kind
-from whatchanged.records.times import now_ns
 from whatchanged.rules import FileScope, Policy, RegistryRule
 from whatchanged.rules.registry_scope import RegistryScope
 from whatchanged.tracker.bounds import BoundedScope
-from whatchanged.tracker.observer import below_any
 from whatchanged.tracker.plan import Plan
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
 from whatchanged.tracker.watch_news import WatchNews, keep_watching
-from whatchanged.watchers.hints import Area, Coverage, Hint, Reach
+from whatchanged.watchers.hints import Coverage, Hint, Reach
 from whatchanged.watchers.windows import FolderWatcher, Port, RegistryWatcher, ServiceWatcher, can_watch_trees
 
 __all__ = ["WindowsWatching"]
@@ -155,7 +153,7 @@ class WindowsWatching:
     def _cover(self, watchers: _Watchers, *, anew: bool = False) -> None:
         """Tell what is watched, where that changed: folders come and go."""
         known, coverage = self._news.coverage, watchers.coverage()
-        if anew or known is None or _what(known) != _what(coverage):
+        if anew or (known is not None and _what(known) != _what(coverage)):
             self._news.cover(coverage)
             if self._plan.kinds():
                 self._news.tell_coverage()
@@ -178,8 +176,6 @@ class _Watchers:
         self._policy = policy
         self._stack = contextlib.ExitStack()
         self._folders: FolderWatcher | None = None
-        self._elsewhere: tuple[Area, ...] = ()
-        """Where rules look on other machines."""
         self._keys: dict[Kind, RegistryWatcher] = {}
         self._services: ServiceWatcher | None = None
 
@@ -211,13 +207,7 @@ class _Watchers:
             self._stack.callback(self._folders.close)
         if self._folders is not None:
             scope = BoundedScope(plan.file_scope(), self._policy)
-            remote = frozenset(network_mounts(b"/"))
-            here = [root for root in scope.roots() if not below_any(root, remote)]
-            reason = "another machine: others change it unseen"
-            self._elsewhere = tuple(
-                Area(root, "poll", now_ns(), reason) for root in scope.roots() if below_any(root, remote)
-            )
-            self._folders.subscribe(scope, here)
+            self._folders.subscribe(scope, scope.roots())
 
     @property
     def longest_wait(self) -> float:
@@ -237,7 +227,7 @@ class _Watchers:
         """Return what all of them watch."""
         each = [watcher.coverage() for _, watcher in self.all()]
         return Coverage(
-            (*(area for one in each for area in one.areas), *self._elsewhere),
+            tuple(area for one in each for area in one.areas),
             sum(one.watches for one in each),
             tuple(limit for one in each for limit in one.limits),
         )
@@ -262,6 +252,12 @@ def _trees() -> bool:
         return False
 
 
-def _spelled(path: bytes) -> bytes:
+def _spelled(paths: Sequence[bytes]) -> list[bytes | None]:
+    """Return paths as their folders spell them; None for one that lies on another machine."""
     with PathLooker(FileScope(())) as looker:
-        return looker.spelled(path)
+        return [None if _is_elsewhere(looker, path) else looker.spelled(path) for path in paths]
+
+
+def _is_elsewhere(looker: PathLooker, path: bytes) -> bool:
+    obstacle = looker.trace(path).obstacle
+    return obstacle is not None and obstacle.code in ("NetworkFileSystem", "LeadsOut")

@@ -54,9 +54,13 @@ def top(tmp_path: Path) -> Path:
     return folder
 
 
+def covered(watcher: Listening[FolderWatcher]) -> list[tuple[bytes, str]]:
+    return [(area.path, area.method) for area in watcher.watcher.coverage().areas]
+
+
 def begin(watcher: Listening[FolderWatcher], top: Path, *, recurse: bool = True) -> None:
-    coverage = watcher.watcher.subscribe(scope(top, recurse=recurse), [carried(top)])
-    assert [(area.path, area.method) for area in coverage.areas] == [(carried(top), "notifications")]
+    watcher.watcher.subscribe(scope(top, recurse=recurse), [carried(top)])
+    assert covered(watcher) == [(carried(top), "notifications")]
 
 
 def told(watcher: Listening[FolderWatcher], *expected: Path) -> list[Hint]:
@@ -169,7 +173,7 @@ def test_a_root_that_goes_and_comes(watcher: Listening[FolderWatcher], top: Path
     for _ in range(2):
         top.rename(away)
         watcher.until(lambda hints: any(h.path == carried(top) and h.reach is Reach.TREE for h in hints))
-        assert not watcher.watcher.coverage().areas
+        assert covered(watcher) == [(carried(top), "notifications")], "the folder above tells when it comes"
         away.rename(top)
         watcher.until(lambda hints: any(h.path == carried(top) and h.reach is Reach.TREE for h in hints))
         watcher.quiet()
@@ -181,13 +185,46 @@ def test_a_root_that_goes_and_comes(watcher: Listening[FolderWatcher], top: Path
 
 def test_a_root_that_is_not_there_yet(watcher: Listening[FolderWatcher], tmp_path: Path) -> None:
     root = tmp_path.resolve() / "not" / "yet"
-    assert not watcher.watcher.subscribe(scope(root), [carried(root)]).areas
+    watcher.watcher.subscribe(scope(root), [carried(root)])
+    assert covered(watcher) == [(carried(root), "notifications")]
     root.mkdir(parents=True)
     (root / "file").touch()
     watcher.until(lambda hints: any(h.path == carried(root) and h.reach is Reach.TREE for h in hints))
     watcher.quiet()
     (root / "more").touch()
     assert carried(root / "more") in paths(watcher.until(bool))
+
+
+def test_a_new_file_is_one_entry_and_a_new_folder_a_tree(watcher: Listening[FolderWatcher], top: Path) -> None:
+    begin(watcher, top)
+    (top / "file").touch()
+    hints = told(watcher, top / "file")
+    assert {hint.reach for hint in hints if hint.path == carried(top / "file")} == {Reach.ENTRY}
+    (top / "file").rename(top / "other")
+    hints = told(watcher, top / "file", top / "other")
+    assert {hint.reach for hint in hints if hint.renamed_from} == {Reach.ENTRY}
+    (top / "new").mkdir()
+    hints = told(watcher, top / "new")
+    assert Reach.TREE in {hint.reach for hint in hints if hint.path == carried(top / "new")}
+
+
+def test_what_is_gone_and_may_have_a_longer_name(watcher: Listening[FolderWatcher], top: Path) -> None:
+    """Whoever opened it by a short name is told of by that; a file may also be called so."""
+    begin(watcher, top)
+    (top / "ABCDEF~1.TXT").touch()
+    hints = told(watcher, top / "ABCDEF~1.TXT")
+    assert {hint.reach for hint in hints if hint.path == carried(top / "ABCDEF~1.TXT")} == {Reach.ENTRY}
+    watcher.quiet()
+    (top / "ABCDEF~1.TXT").unlink()
+    hints = watcher.until(bool)
+    assert {(hint.path, hint.reach) for hint in hints} == {(carried(top), Reach.TREE)}
+
+
+def test_a_root_on_another_machine_is_not_touched(top: Path, trees: bool) -> None:
+    with Listening(lambda port: FolderWatcher(port, trees=trees, spelled=lambda paths: [None for _ in paths])) as one:
+        coverage = one.watcher.subscribe(scope(top), [carried(top)])
+        assert [(area.path, area.method) for area in coverage.areas] == [(carried(top), "poll")]
+        assert coverage.watches == 0
 
 
 def test_what_no_rule_takes_is_not_told(watcher: Listening[FolderWatcher], top: Path) -> None:

@@ -155,10 +155,10 @@ class PathLooker:
     def spelled(self, path: bytes) -> bytes:
         """Return `path` as the folders on the way spell its names: where letter case counts for nothing, as items do.
 
-        As it is where that cannot be told.
+        As it is where that cannot be told, or lies beyond what may be touched.
         """
         try:
-            return self._machine.spelled(path)
+            return path if self._collector.barrier_above(path) else self._machine.spelled(path)
         except OSError:
             return path
 

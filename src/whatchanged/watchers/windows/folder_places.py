@@ -13,14 +13,14 @@ from whatchanged.rules.registry_scope import folded
 from whatchanged.watchers.hints import Scope, below
 from whatchanged.watchers.windows.watches import Place
 
-__all__ = ["Folders", "above", "holds", "places", "top_names"]
+__all__ = ["Folders", "above", "folded_path", "holds", "places", "top_names"]
 
 
 class Folders(Protocol):
     """What folders there are."""
 
     def exists(self, path: bytes) -> bool:
-        """Whether there is a folder, no link to one."""
+        """Whether there is a folder, or a link to one."""
 
     def subfolders(self, path: bytes) -> Sequence[bytes]:
         """Return the paths of the folders in a folder, without links; none of a folder that is not there."""
@@ -70,8 +70,9 @@ def top_names(path: bytes) -> int:
 
 def holds(folder: bytes, path: bytes) -> bool:
     """Whether `path` is the folder or lies below it, without regard to case."""
-    return below(_folded(path)).startswith(below(_folded(folder)))
+    return below(folded_path(path)).startswith(below(folded_path(folder)))
 
 
-def _folded(path: bytes) -> bytes:
+def folded_path(path: bytes) -> bytes:
+    """Return a path as it is compared."""
     return folded(path.decode("utf-8", "surrogatepass")).encode("utf-8", "surrogatepass")

@@ -16,6 +16,7 @@ assert sys.platform == "win32"  # mypy's platform branch
 import contextlib
 import ctypes
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,7 @@ import winerror
 from whatchanged.errors import WatchError
 from whatchanged.records.times import now_ns
 from whatchanged.watchers.hints import Area, Coverage, Hint, Reach, Scope, below
-from whatchanged.watchers.windows.folder_places import above, holds, places, top_names
+from whatchanged.watchers.windows.folder_places import above, folded_path, holds, places, top_names
 from whatchanged.watchers.windows.notifications import (
     ADDED,
     MODIFIED,
@@ -70,6 +71,10 @@ _cancel.argtypes = (wintypes.HANDLE, ctypes.c_void_p)
 _cancel.restype = wintypes.BOOL
 
 
+Spelling = Callable[[Sequence[bytes]], Sequence[bytes | None]]
+"""Returns paths as their folders spell them; None for one that lies on another machine."""
+
+
 class FolderWatcher:
     """Watches the folders of rules. To be used by one thread, the one that waits at the port."""
 
@@ -80,16 +85,16 @@ class FolderWatcher:
         port: Port,
         *,
         trees: bool,
-        spelled: Callable[[bytes], bytes] = lambda path: path,
+        spelled: Spelling = list,
         most: int = _MOST,
         buffer: int | None = None,
         waiting: int = _WAITING,
     ) -> None:
         """`trees`: what `can_watch_trees` said. `most`: folders to hold open at most; those beyond are polled.
 
-        `spelled` returns a path as its folders spell it, whatever the letter case that it is asked in: hints bear
-        the paths of items. `buffer`: bytes of notifications that the system keeps for a folder. `waiting`: bytes that
-        may wait for `read`; beyond, all are given up for a look at everything.
+        `spelled`: hints bear the paths of items, in whatever letter case rules ask for them. `buffer`: bytes of
+        notifications that the system keeps for a folder. `waiting`: bytes that may wait for `read`; beyond, all are
+        given up for a look at everything.
         """
         self._port = port
         self._trees = trees
@@ -100,6 +105,9 @@ class FolderWatcher:
         self._asked: tuple[bytes, ...] = ()
         self._roots: tuple[bytes, ...] = ()
         """What is asked for, as it is spelled now."""
+        self._barred: tuple[bytes, ...] = ()
+        self._ways: frozenset[bytes] = frozenset()
+        """The roots and all folders above them, as letter case does not count."""
         self._told: list[tuple[bytes, bytes | None]] = []
         """Folder and notifications, None if they were lost."""
         self._waiting, self._may_wait = 0, waiting
@@ -141,12 +149,18 @@ class FolderWatcher:
     def coverage(self) -> Coverage:
         """Return the folders that are watched, and those that are not."""
         now = now_ns()
-        held, limits = self._watches.held, self._watches.limits
-        # A root that is not there is watched for by the folder above it.
-        by = {root: next((p for p in (root, *above(root)) if p in held), None) for root in self._roots if not limits}
-        areas = [Area(root, self.name, held[path].since_ns) for root, path in by.items() if path is not None]
-        areas += [Area(path, "poll", now, why) for path, why in self._watches.refused.items()]
+        held, limits, refused = self._watches.held, self._watches.limits, self._watches.refused
+        areas: list[Area] = []
+        for root in self._roots if not limits else ():
+            # A root that is not there is watched for by the folder above it.
+            near = next((path for path in (root, *above(root)) if path in held or path in refused), None)
+            if near in held:
+                areas.append(Area(root, self.name, held[near].since_ns))
+            elif near is not None and near != root:
+                areas.append(Area(root, "poll", now, refused[near]))
+        areas += [Area(path, "poll", now, why) for path, why in refused.items()]
         areas += [Area(root, "poll", now, "not every folder below is watched") for root in self._roots if limits]
+        areas += [Area(root, "poll", now, "it lies on another machine") for root in self._barred]
         return Coverage(tuple(areas), len(held), limits)
 
     def close(self) -> None:
@@ -163,11 +177,18 @@ class FolderWatcher:
         scope = self._scope
         if scope is None:
             return []
-        self._roots = tuple(map(self._spelled, self._asked))
-        moved = self._watches.follow(lambda: places(scope, self._roots, _Disk(), trees=self._trees, most=self._most))
+        moved = self._watches.follow(lambda: self._places(scope))
         if not self._watches.settled:
             self._port.post(self._own)
         return moved
+
+    def _places(self, scope: Scope) -> dict[bytes, Place[bytes]]:
+        # Spelled each time: a root that comes meanwhile has a letter case of its own.
+        spelled = self._spelled(self._asked)
+        self._roots = tuple(path for path in spelled if path is not None)
+        self._barred = tuple(path for path, found in zip(self._asked, spelled, strict=True) if found is None)
+        self._ways = frozenset(folded_path(path) for root in self._roots for path in (root, *above(root)))
+        return places(scope, self._roots, _Disk(), trees=self._trees, most=self._most)
 
     def _completed(self, folder: bytes, data: bytes | None) -> None:
         self._told.append((folder, data))
@@ -181,14 +202,20 @@ class FolderWatcher:
         """Add what is told of a folder to `found`; return whether places may have moved."""
         moved = False
         old = b""
-        for action, name in told:
-            path = below(folder) + name
+        for at, (action, name) in enumerate(told):
+            path, short = below(folder) + name, False
+            if short_from(name) is not None:
+                path = self._spelled([path])[0] or path
+                short = short_from(path[len(below(folder)) :]) is not None and not _Disk().has(path)
             if action in (REMOVED, RENAMED_OLD):
                 moved = self._went(path) or moved
             elif action in (ADDED, RENAMED_NEW):
                 moved = self._came(folder, path) or moved
             if (watch := self._watches.held.get(folder)) is not None and watch.place.taken:
-                for hint in self._widened(folder, name) or self._hints(action, path, old):
+                follower = told[at + 1 : at + 2] if action == RENAMED_OLD else ()
+                after = next((below(folder) + new for then, new in follower if then == RENAMED_NEW), b"")
+                where = path if action in (ADDED, RENAMED_NEW) else after
+                for hint in [self._widened(path)] if short else self._hints(action, path, old, where):
                     if not found or (found[-1].path, found[-1].reach) != (hint.path, hint.reach) or hint.renamed_from:
                         found.append(hint)
             old = path if action == RENAMED_OLD else b""
@@ -197,7 +224,7 @@ class FolderWatcher:
     def _went(self, path: bytes) -> bool:
         """Close the watches of what is gone: another folder of that path would be another one."""
         held = self._watches.held
-        if path not in held and not any(holds(path, root) for root in self._roots):
+        if path not in held and folded_path(path) not in self._ways:
             return False
         for inside in [other for other in held if holds(path, other)]:
             held[inside].end()
@@ -206,30 +233,28 @@ class FolderWatcher:
     def _came(self, folder: bytes, path: bytes) -> bool:
         """Return whether a path that is there now has to be watched, or leads to what has to be."""
         watch = self._watches.held.get(folder)
-        if any(holds(path, root) for root in self._roots):
+        if folded_path(path) in self._ways:
             return True
         if watch is None or watch.place.tree or not watch.place.taken:
             return False
-        return self._scope is not None and self._scope.descend(path) and _Disk().exists(path)
+        return self._scope is not None and self._scope.descend(path) and _Disk().is_folder(path)
 
-    def _widened(self, folder: bytes, name: bytes) -> list[Hint]:
-        """Return what to look at instead of a name that may be a short one, which no item bears."""
-        short = short_from(name)
-        parts = name.split(b"/")
-        path = b"/".join([folder, *parts[:short]])
-        if short is None or self._scope is None or not self._scope.descend(path):
-            return []
-        return [Hint(path, time.monotonic(), Reach.FOLDER if short == len(parts) - 1 else Reach.TREE)]
+    @staticmethod
+    def _widened(path: bytes) -> Hint:
+        """Return what to look at instead of something that is gone and that may have had a longer name."""
+        up = path.rpartition(b"/")[0]
+        while up.count(b"/") > top_names(up) and not _Disk().has(up):
+            up = up.rpartition(b"/")[0]
+        return Hint(up, time.monotonic(), Reach.TREE)
 
-    def _hints(self, action: int, path: bytes, old: bytes) -> Iterator[Hint]:
+    def _hints(self, action: int, path: bytes, old: bytes, where: bytes) -> Iterator[Hint]:
+        """`where`: at which path it is now, if that is known."""
         scope = self._scope
         if scope is None:
             return
         when = time.monotonic()
         # What is gone may have been a folder, and what is below it is not told; a new one may be filled already.
-        whole = action != MODIFIED and scope.descend(path)
-        if whole and action in (ADDED, RENAMED_NEW):
-            whole = _Disk().exists(path)
+        whole = action != MODIFIED and scope.descend(path) and (not where or _Disk().is_folder(where))
         origin = old if action == RENAMED_NEW and (scope.match(old) or scope.descend(old)) else b""
         if whole:
             yield Hint(path, when, Reach.TREE, renamed_from=origin)
@@ -309,6 +334,18 @@ class _Disk:
         except WatchError:
             return True  # who tries to watch it says why it cannot
         return True
+
+    def has(self, path: bytes) -> bool:
+        """Whether there is anything, a link included."""
+        return os.path.lexists(_native(path))
+
+    def is_folder(self, path: bytes) -> bool:
+        """Whether it is a folder itself: links are not followed, for they may lead to another machine."""
+        try:
+            status = os.lstat(_native(path))
+        except OSError:
+            return False
+        return stat.S_ISDIR(status.st_mode) and not status.st_reparse_tag & _NAME_SURROGATE
 
     def subfolders(self, path: bytes) -> Sequence[bytes]:
         try:

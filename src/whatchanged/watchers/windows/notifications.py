@@ -16,7 +16,7 @@ ADDED, REMOVED, MODIFIED, RENAMED_OLD, RENAMED_NEW = 1, 2, 3, 4, 5
 _HEAD = struct.Struct("<III")
 """Bytes to the next entry (0: the last), action, bytes of the name, which follows."""
 
-_SHORT = re.compile(rb"[^/.~]{1,6}~[0-9]{1,6}(?:\.[^/.]{1,3})?\Z")
+_SHORT = re.compile(rb"[^/.]{1,6}~[0-9]{1,6}(?:\.[^/.]{1,3})?\Z")
 """What a name of eight and three looks like ([MS-FSCC] 2.1.5.2.1)."""
 
 

@@ -183,7 +183,7 @@ class ServiceWatcher:
     def coverage(self) -> Coverage:
         """Return whether services are watched, and which are not."""
         now = now_ns()
-        areas = [Area(b"/", self.name, self._since_ns)]
+        areas = [Area(b"services", self.name, self._since_ns)]
         areas += [Area(name_bytes(name), "poll", now, why) for name, why in self._refused.items()]
         limits = [f"{self._most} services are watched, no more"] if self._full else []
         if self._listed_by:
