@@ -109,6 +109,7 @@ def test_a_rule_over_the_system_folder(machine: WindowsMachine) -> None:
     items = {row["FileSystemPath"].lower() for row in machine.inventory("files") if row["RuleName"] == "system"}
     assert items == {rf"c:\windows\system32\{name}".lower() for name in names}
     path = rf"C:\windows\system32\{uuid.uuid4()}.dll"
+    machine.news()
     machine.write_file(path, b"MZ")
     told = [(row["ChangeCategory"], row["FileSystemPath"].lower(), row["RuleName"]) for row in machine.news()]
     assert told == [("Added", path.lower(), "system")]
