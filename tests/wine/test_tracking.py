@@ -189,5 +189,6 @@ def test_a_service_that_is_created_started_stopped_changed_and_deleted(machine: 
 def test_the_registry_is_in_no_inventory_and_in_no_export(machine: WindowsMachine, key: str) -> None:
     assert machine.inventory("registry") == []
     folder: Path = machine.agents / "tracker" / "export"
-    assert sorted(file.name for file in folder.iterdir()) == ["Applications.json", "Patches.json", "Services.json"]
+    names = ["Applications.json", "File.json", "Patches.json", "Services.json"]
+    assert sorted(file.name for file in folder.iterdir()) == names
     assert machine.status()["Tracker.items.Registry"] >= 1
