@@ -7,22 +7,14 @@ import socket
 from typing import Any
 
 from whatchanged import __version__
+from whatchanged.firmware import vm_uuid
 from whatchanged.forwarder.store import Store
 from whatchanged.records.carrier import Position
 from whatchanged.records.streams import DataType
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.wire.forward import pack_record
 
-__all__ = ["beat", "machine_facts", "vm_uuid"]
-
-
-def vm_uuid() -> str:
-    """Return the hardware's UUID as the tracker tells it; empty where, as on most machines, only root may read it."""
-    try:
-        with open("/sys/class/dmi/id/product_uuid", encoding="ascii", errors="replace") as stream:
-            return stream.read(100).strip().lower()
-    except OSError:
-        return ""
+__all__ = ["beat", "machine_facts"]
 
 
 def machine_facts() -> dict[str, str]:

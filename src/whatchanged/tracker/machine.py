@@ -8,7 +8,7 @@ import sys
 if sys.platform == "win32":
     import winreg
 
-__all__ = ["machine_token", "vm_uuid"]
+__all__ = ["machine_token"]
 
 _CRYPTOGRAPHY = r"SOFTWARE\Microsoft\Cryptography"
 
@@ -21,11 +21,6 @@ def machine_token(root: str) -> str:
     if sys.platform == "win32":
         return _machine_guid()
     return _first_line(os.path.join(root, "etc/machine-id"))
-
-
-def vm_uuid(root: str) -> str:
-    """Return the hardware's UUID as its firmware tells it, lower case, or an empty string."""
-    return _first_line(os.path.join(root, "sys/class/dmi/id/product_uuid")).lower()
 
 
 if sys.platform == "win32":

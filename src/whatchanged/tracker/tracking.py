@@ -20,6 +20,7 @@ import msgspec
 from whatchanged import __version__, ipc
 from whatchanged.collectors.files.budget import Throttle, be_idle
 from whatchanged.errors import OperationError, StateError, StorageFull
+from whatchanged.firmware import vm_uuid
 from whatchanged.records.items import Kind
 from whatchanged.records.times import time_text
 from whatchanged.rules import Policy, Variables
@@ -28,7 +29,7 @@ from whatchanged.tracker.control import ControlServer
 from whatchanged.tracker.exports import EXPORT_SHARE, Exports
 from whatchanged.tracker.folder_lock import FolderLock
 from whatchanged.tracker.hints import PendingHints
-from whatchanged.tracker.machine import machine_token, vm_uuid
+from whatchanged.tracker.machine import machine_token
 from whatchanged.tracker.plan import Plan
 from whatchanged.tracker.reports import begin_epoch, report_plan, report_recovery, report_start, report_trouble
 from whatchanged.tracker.runner import Progress, Runner, SnapshotCollector
