@@ -104,7 +104,9 @@ def test_a_key_that_is_removed_with_all_below_it(machine: WindowsMachine, key: s
     assert len(machine.news()) == 3
     machine.act("delete_key", key=rf"{key}\sub")
     removed = [("Removed", rf"{HIVE}\{place}", "v", "REG_DWORD", "1", "", "") for place in places]
-    assert sorted(map(of_registry, machine.news())) == sorted(removed)
+    rows = machine.news()
+    assert sorted(map(of_registry, rows)) == sorted(removed)
+    assert len({row["TransactionId"] for row in rows}) == 1
 
 
 def test_a_program_that_is_installed_upgraded_and_uninstalled(machine: WindowsMachine) -> None:

@@ -74,6 +74,8 @@ class Removal(msgspec.Struct, frozen=True):
     configuration_id: str = ""
     actor: Mapping[str, Value] = {}
     """Columns that say who removed it."""
+    transaction_id: str = ""
+    """Shared by everything that went with it, if that is known."""
 
 
 class Renaming(msgspec.Struct, frozen=True):
@@ -230,7 +232,8 @@ class Recorder:
             return 0, 0, 0
         now = now_ns()
         rows = [] if gone.left_rules else [{**row, **gone.actor} for row in change_rows(known.item, None)]
-        self._put_changes(change, gone.key, rows, now, known.rules, gone.configuration_id, self._previous_ns)
+        ids, transaction_id = gone.configuration_id, gone.transaction_id
+        self._put_changes(change, gone.key, rows, now, known.rules, ids, self._previous_ns, transaction_id)
         if self._inventory:
             change.put(DataType.CONFIG_DATA_V2, _tombstone(self._kind, known, now, gone.left_rules), now)
         change.forget(self._kind, gone.key)

@@ -2,11 +2,15 @@ r"""One walk over the registry: values become observations, what is missing is l
 
 A listing of the running system may leave out a value while others are written, so that a removal is decided by a look
 of its own, after the walk. A key that could not be read keeps its values, with everything below it.
+
+What went away with a key has one cause. Of what came with a key that is not said: one that had been there without a
+value looks the same.
 """
 
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
@@ -77,6 +81,8 @@ class RegistryRun:
         self._baselined = frozenset(rule for rule in plan.registry if rule.identity() in baselines)
         self._hidden = _closed(state.blind(Kind.REGISTRY))
         self._seen: set[bytes] = set()
+        self._gone: dict[str, str] = {}
+        """Key that is gone → TransactionId of what went with the topmost of those above it that are gone."""
 
     @property
     def matched(self) -> frozenset[RegistryRule]:
@@ -125,13 +131,28 @@ class RegistryRun:
     def _look_again(self, key: bytes, item: RegistryItem) -> None:
         """Record that a value is gone, if it still is."""
         failures = self._source.tally.failures_total
-        found = self._source.open(name_of(item.key_name))
+        key_name = name_of(item.key_name)
+        found = self._source.open(key_name)
         there = found is not None and found.value(name_of(item.value_name)) is not None
         # What cannot be read now, or came back meanwhile, is looked at the next time.
         if there or self._source.tally.failures_total > failures:
             return
-        rules = self._match.takers(item)
-        self._recorder.add(Removal(Kind.REGISTRY, key, configuration_id=configuration_ids(rules)))
+        ids = configuration_ids(self._match.takers(item))
+        shared = self._gone_with(key_name) if found is None else ""
+        self._recorder.add(Removal(Kind.REGISTRY, key, configuration_id=ids, transaction_id=shared))
+
+    def _gone_with(self, key_name: str) -> str:
+        """Return the TransactionId of what went with a key that is gone: with the topmost one above it that is."""
+        passed: list[str] = []
+        while (path := folded(key_name)) not in self._gone:
+            passed.append(path)
+            above = key_name.rpartition("\\")[0]
+            if not above or self._source.open(above) is not None:
+                self._gone[path] = str(uuid.uuid4())
+                break
+            key_name = above
+        self._gone.update(dict.fromkeys(passed, self._gone[path]))
+        return self._gone[path]
 
 
 def _closed(keys: Collection[bytes]) -> frozenset[str]:

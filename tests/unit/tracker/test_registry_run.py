@@ -124,6 +124,50 @@ def test_a_key_that_may_not_be_read_keeps_its_values(bench: Bench) -> None:
     assert bench.told() == [("Added", rf"{RUN}\Sub", "e", "1")]
 
 
+def transactions(rows: list[dict[str, Any]]) -> list[list[tuple[str, str]]]:
+    """Return key (below RUN) and name of the values of rows, together those that share a TransactionId."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        if "ChangeCategory" in row:
+            place = row["RegistryKey"].removeprefix(RUN), row.get("ValueName", "")
+            found.setdefault(row["TransactionId"], []).append(place)
+    return sorted(sorted(places) for places in found.values())
+
+
+def test_what_went_away_with_a_key_has_one_cause(bench: Bench) -> None:
+    bench.keys = {
+        RUN: {"a": ONE, "b": ONE},
+        rf"{RUN}\Empty\One": {"v": ONE, "w": ONE},
+        rf"{RUN}\Empty\Two\Deep": {"v": ONE},
+        rf"{RUN}\Other": {"v": ONE, "w": ONE},
+        rf"{RUN}\Otherwise": {"v": ONE},
+    }
+    bench.look()
+    bench.keys = {RUN: {}, rf"{RUN}\Other": {"x": ONE, "y": ONE}}
+    assert transactions(bench.look()) == [
+        [("", "a")],
+        [("", "b")],
+        [(r"\Empty\One", "v"), (r"\Empty\One", "w"), (r"\Empty\Two\Deep", "v")],
+        [(r"\Other", "v")],
+        [(r"\Other", "w")],
+        [(r"\Other", "x")],
+        [(r"\Other", "y")],
+        [(r"\Otherwise", "v")],
+    ]
+
+
+def test_what_went_away_above_the_keys_of_rules_has_one_cause(bench: Bench) -> None:
+    other = RUN.replace("Run", "Other")
+    bench.rules.append(RegistryRule(name="other", key_name=other))
+    bench.keys[other] = {"v": ONE}
+    bench.keys[r"HKEY_LOCAL_MACHINE\SOFTWARE\Somebody"] = {}
+    bench.look()
+    del bench.keys[RUN], bench.keys[other]
+    assert transactions(bench.look()) == [[("", "a"), (other, "v")]]
+    bench.keys[RUN] = {"a": ONE, "b": ONE}
+    assert transactions(bench.look()) == [[("", "a")], [("", "b")]]
+
+
 def test_a_value_that_a_listing_passes_over_is_not_removed(bench: Bench) -> None:
     bench.look()
     bench.unlisted = {(RUN, "a")}
