@@ -26,6 +26,7 @@ import winerror
 if TYPE_CHECKING:
     from _win32typing import PySC_HANDLE
 
+_MACHINE = "HKEY_LOCAL_MACHINE"
 _VIEW = winreg.KEY_ALL_ACCESS | winreg.KEY_WOW64_64KEY
 _STATES = {"Running": win32service.SERVICE_RUNNING, "Stopped": win32service.SERVICE_STOPPED}
 
@@ -35,26 +36,26 @@ _set_value.argtypes = (
 )  # fmt: skip
 
 
-def opened(path: str) -> winreg.HKEYType:
-    return winreg.CreateKeyEx(winreg.HKEY_LOCAL_MACHINE, path, 0, _VIEW)
+def opened(path: str, hive: str) -> winreg.HKEYType:
+    return winreg.CreateKeyEx(getattr(winreg, hive), path, 0, _VIEW)
 
 
-def set_value(key: str, name: str, kind: int, data: str) -> None:
+def set_value(key: str, name: str, kind: int, data: str, hive: str = _MACHINE) -> None:
     raw = base64.b64decode(data)
-    with opened(key) as handle:
+    with opened(key, hive) as handle:
         assert _set_value(int(handle), name, 0, kind, raw, len(raw)) == 0
 
 
 def delete_value(key: str, name: str) -> None:
-    with opened(key) as handle:
+    with opened(key, _MACHINE) as handle:
         winreg.DeleteValue(handle, name)
 
 
-def delete_key(key: str) -> None:
-    with opened(key) as handle:
+def delete_key(key: str, hive: str = _MACHINE) -> None:
+    with opened(key, hive) as handle:
         for _ in range(winreg.QueryInfoKey(handle)[0]):
-            delete_key(rf"{key}\{winreg.EnumKey(handle, 0)}")
-    winreg.DeleteKeyEx(winreg.HKEY_LOCAL_MACHINE, key, winreg.KEY_WOW64_64KEY, 0)
+            delete_key(rf"{key}\{winreg.EnumKey(handle, 0)}", hive)
+    winreg.DeleteKeyEx(getattr(winreg, hive), key, winreg.KEY_WOW64_64KEY, 0)
 
 
 def _service(name: str) -> PySC_HANDLE:

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.wine, pytest.mark.timeout(600)]
 HIVE = "HKEY_LOCAL_MACHINE"
 TRACKED = r"Software\Whatchanged-happens"
 UNINSTALL = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall"
+REPOSITORY = r"Local Settings\Software\Microsoft\Windows\CurrentVersion\AppModel\Repository\Packages"
 REG_SZ, REG_DWORD = 1, 4
 TREE = rf"C:\Whatchanged-happens-{uuid.uuid4()}\Tree"
 ONE, TWO = b"\1\0\0\0", b"\2\0\0\0"
@@ -85,6 +86,17 @@ def test_a_program_that_is_installed_and_uninstalled(machine: WindowsMachine) ->
     machine.set_value(rf"{UNINSTALL}\{name}", "DisplayName", REG_SZ, f"{name}\0".encode("utf-16-le"))
     assert told(machine, SoftwareName=name, ChangeCategory="Added")["DetectedBy"] == "Watch"
     machine.act("delete_key", key=rf"{UNINSTALL}\{name}")
+    assert told(machine, SoftwareName=name, ChangeCategory="Removed")["DetectedBy"] == "Watch"
+
+
+def test_a_store_package_that_a_user_installs_and_uninstalls(machine: WindowsMachine) -> None:
+    account = machine.windows.python("-c", "from whatchanged import ipc; print(ipc.own_account())").stdout.strip()
+    name = f"Contoso.{uuid.uuid4()}"
+    key = rf"{account}_Classes\{REPOSITORY}\{name}_1.2.0.0_x64__abc"
+    machine.set_value(key, "DisplayName", REG_SZ, "Notes\0".encode("utf-16-le"), hive="HKEY_USERS")
+    row = told(machine, SoftwareName=name, ChangeCategory="Added")
+    assert (row["DetectedBy"], row["Current"]) == ("Watch", "1.2.0.0")
+    machine.act("delete_key", key=key, hive="HKEY_USERS")
     assert told(machine, SoftwareName=name, ChangeCategory="Removed")["DetectedBy"] == "Watch"
 
 

@@ -167,8 +167,8 @@ class WindowsMachine(Installation):
         answer = self._acting.stdout.readline()
         assert answer.strip() == b"done", (what, arguments, answer)
 
-    def set_value(self, key: str, name: str, kind: int, data: bytes) -> None:
-        self.act("set_value", key=key, name=name, kind=kind, data=base64.b64encode(data).decode())
+    def set_value(self, key: str, name: str, kind: int, data: bytes, *, hive: str = "HKEY_LOCAL_MACHINE") -> None:
+        self.act("set_value", key=key, name=name, kind=kind, data=base64.b64encode(data).decode(), hive=hive)
 
     def write_file(self, path: str, content: bytes) -> None:
         """Write a file, and make the folders that it lies in."""

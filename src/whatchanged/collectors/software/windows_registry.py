@@ -40,15 +40,16 @@ _SYSTEM_ACCOUNT = "S-1-5-18"
 _STORE = rf"{_MACHINE_SOFTWARE}\{_CURRENT}\Appx\AppxAllUserStore\Applications"
 _REPOSITORY = rf"Local Settings\Software\{_CURRENT}\AppModel\Repository\Packages"
 _UNINSTALL = rf"{_CURRENT}\Uninstall"
+_CLASSES = "_Classes"
 KEYS = (
     rf"{_MACHINE_SOFTWARE}\{_UNINSTALL}",
     _INSTALLER,
     _PACKAGES,
     _STORE,
     rf"{USERS}\*\Software\{_UNINSTALL}",
+    rf"{USERS}\*{_CLASSES}\{_REPOSITORY}",
 )
 """Where it is written, with all below, what software there is, in the 64-bit view: changes there are worth a look."""
-_CLASSES = "_Classes"
 _PROGRAMS, _PRODUCTS, _UPDATES, _APPS = "uninstall", "msi", "cbs", "appx"
 SOURCES = frozenset({_PROGRAMS, _PRODUCTS, _UPDATES, _APPS})
 _OF_USERS = (_PROGRAMS, _PRODUCTS, _APPS)
