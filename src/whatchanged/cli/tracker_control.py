@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import Any
 
 from whatchanged import ipc
@@ -21,6 +22,7 @@ def ask(values: Values, command: str, *, timeout: float = _TIMEOUT, **arguments:
     path = values.data.tracker_control_socket
     try:
         with ipc.connect(ipc.at(path), 5.0) as channel:
+            _check(channel.peer)
             channel.send(json.dumps({"command": command, **arguments}).encode() + b"\n")
             answer = _line(channel, timeout)
     except PeerError as error:
@@ -28,6 +30,12 @@ def ask(values: Values, command: str, *, timeout: float = _TIMEOUT, **arguments:
     if not answer.get("ok"):
         raise OperationError(str(answer.get("error", "the tracker refused")), hint=str(answer.get("hint", "")))
     return answer.get("result")
+
+
+def _check(peer: ipc.Peer) -> None:
+    """Any account may take the name of a pipe that nobody serves; a socket stands in the tracker's folder."""
+    if sys.platform == "win32" and not peer.administrator and peer.account != ipc.own_account():
+        raise PeerError(f"its pipe belongs to {peer.account}, who is neither you, the system nor administrators")
 
 
 def _line(channel: ipc.Channel, timeout: float) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from whatchanged.errors import PeerError
 
-__all__ = ["ANONYMOUS", "CONNECT_RIGHTS", "access_list"]
+__all__ = ["ADMINISTRATORS", "ANONYMOUS", "CONNECT_RIGHTS", "SYSTEM", "access_list"]
 
 ANONYMOUS = "S-1-5-7"
 """The account of nobody: who cannot be told (yet)."""
@@ -19,7 +19,8 @@ ANONYMOUS = "S-1-5-7"
 CONNECT_RIGHTS = 0x12019B
 """Read and write, without FILE_CREATE_PIPE_INSTANCE (4): that is FILE_APPEND_DATA too, so generic writing has it."""
 
-_SYSTEM, _ADMINISTRATORS, _NETWORK = "S-1-5-18", "S-1-5-32-544", "S-1-5-2"
+SYSTEM, ADMINISTRATORS = "S-1-5-18", "S-1-5-32-544"
+_NETWORK = "S-1-5-2"
 _SID = re.compile(r"S-1-\d{1,15}(-\d{1,10}){1,15}", re.ASCII)
 
 
@@ -28,7 +29,7 @@ def access_list(owner: str, admits: Iterable[str]) -> str:
 
     Nobody comes from another machine: a pipe is reachable by SMB unless its list says no.
     """
-    others = [sid for sid in dict.fromkeys((_SYSTEM, _ADMINISTRATORS, *admits)) if sid != owner]
+    others = [sid for sid in dict.fromkeys((SYSTEM, ADMINISTRATORS, *admits)) if sid != owner]
     for sid in (owner, *others):
         if not _SID.fullmatch(sid):
             raise PeerError(f"{sid!r} is no SID", hint="an account on Windows is named as S-1-5-…")

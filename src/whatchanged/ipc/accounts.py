@@ -14,7 +14,7 @@ if sys.platform == "win32":
     import win32api
     import win32security
 
-    _ADMINISTRATORS = "S-1-5-32-544"
+    from whatchanged.ipc.access import ADMINISTRATORS
 
     def own_account() -> AccountId:
         """Return the account that this process runs as."""
@@ -31,12 +31,20 @@ if sys.platform == "win32":
         except pywintypes.error as error:
             raise OSError(None, error.strerror, path, error.winerror) from error
         owner = win32security.ConvertSidToStringSid(found.GetSecurityDescriptorOwner())
-        return own_account() if owner == _ADMINISTRATORS else owner
+        return own_account() if owner == ADMINISTRATORS else owner
 
     def token_account(token: int) -> str:
         """Return whose token it is."""
         user, _ = win32security.GetTokenInformation(token, win32security.TokenUser)
         return win32security.ConvertSidToStringSid(user)
+
+    def token_is_administrators(token: int) -> bool:
+        """Return whether an impersonation token has the rights of administrators.
+
+        Not that of one who would first have to elevate: there the group is only to deny.
+        """
+        group = win32security.ConvertStringSidToSid(ADMINISTRATORS)
+        return bool(win32security.CheckTokenMembership(token, group))
 
 else:
 

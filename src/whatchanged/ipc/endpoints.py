@@ -6,7 +6,7 @@ The contract is proved by one suite that runs on every implementation (`tests/un
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -42,6 +42,8 @@ class Peer:
     account: AccountId
     pid: int
     """For messages to people; only on Linux the kernel vouches for it."""
+    administrator: bool = field(default=False, compare=False)
+    """Root; on Windows the system, or who has the rights of an administrator now (elevated)."""
 
 
 @dataclass(frozen=True, slots=True)

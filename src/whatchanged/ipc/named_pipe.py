@@ -30,8 +30,8 @@ import win32security
 import winerror
 
 from whatchanged.errors import PeerError
-from whatchanged.ipc.access import ANONYMOUS, access_list
-from whatchanged.ipc.accounts import own_account, token_account
+from whatchanged.ipc.access import ADMINISTRATORS, ANONYMOUS, SYSTEM, access_list
+from whatchanged.ipc.accounts import own_account, token_account, token_is_administrators
 from whatchanged.ipc.endpoints import SEND_SECONDS, Channel, Listener, NamedPipe, Peer, PeerTimeout
 
 if TYPE_CHECKING:
@@ -311,7 +311,8 @@ def _server_of(handle: int) -> Peer:
         handle, win32security.SE_KERNEL_OBJECT, win32security.OWNER_SECURITY_INFORMATION
     )
     owner = win32security.ConvertSidToStringSid(found.GetSecurityDescriptorOwner())
-    return Peer(owner, win32pipe.GetNamedPipeServerProcessId(handle))
+    administrator = owner in (SYSTEM, ADMINISTRATORS)
+    return Peer(owner, win32pipe.GetNamedPipeServerProcessId(handle), administrator)
 
 
 def _client_of(handle: int) -> Peer:
@@ -325,7 +326,7 @@ def _client_of(handle: int) -> Peer:
             token = win32security.OpenThreadToken(win32api.GetCurrentThread(), win32security.TOKEN_QUERY, True)
         finally:
             _revert()
-        return Peer(token_account(token), win32pipe.GetNamedPipeClientProcessId(handle))
+        return Peer(token_account(token), win32pipe.GetNamedPipeClientProcessId(handle), token_is_administrators(token))
     except pywintypes.error:
         return Peer(ANONYMOUS, 0)
 

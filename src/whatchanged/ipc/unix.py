@@ -67,7 +67,7 @@ class _UnixChannel(Channel):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self._socket = connection
         pid, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        self._peer = Peer(uid, pid)
+        self._peer = Peer(uid, pid, administrator=uid == 0)
 
     @property
     def peer(self) -> Peer:

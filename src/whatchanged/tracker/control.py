@@ -1,4 +1,4 @@
-"""The control socket: `status`, `scan`, `why` for the tracker's own account and root.
+"""The control socket: `status`, `scan`, `why` for the tracker's own account and root (administrators on Windows).
 
 One JSON object a line each way (`docs/formats/local-pipe.md`). A closed list of commands; nothing here changes
 what the tracker does beyond looking earlier.
@@ -15,7 +15,7 @@ from typing import Any
 from whatchanged import ipc
 from whatchanged.errors import OperationError, PeerError
 
-__all__ = ["ControlServer"]
+__all__ = ["ControlServer", "hears"]
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +26,27 @@ _CONNECTIONS = 16
 Command = Callable[[Mapping[str, Any]], Any]
 
 
+def hears(peer: ipc.Peer, account: ipc.AccountId) -> bool:
+    """Return whether a tracker of `account` takes commands of `peer`."""
+    return peer.administrator or peer.account == account
+
+
 class ControlServer:
     """Serves commands until stopped."""
 
-    def __init__(self, path: str, commands: Mapping[str, Command], stop: threading.Event) -> None:
+    def __init__(
+        self,
+        path: str,
+        commands: Mapping[str, Command],
+        stop: threading.Event,
+        *,
+        account: ipc.AccountId | None = None,
+    ) -> None:
+        """`account` is heard beside administrators (default: the one of this process)."""
         self._listener = ipc.listen(ipc.at(path), mode=0o600)
         self._commands = commands
         self._stop = stop
-        self._accounts = {0, ipc.own_account()}
+        self._account = ipc.own_account() if account is None else account
         self._slots = threading.BoundedSemaphore(_CONNECTIONS)
 
     def run(self) -> None:
@@ -44,7 +57,7 @@ class ControlServer:
                     channel = self._listener.accept(1.0)
                 except ipc.PeerTimeout:
                     continue
-                if channel.peer.account not in self._accounts or not self._slots.acquire(blocking=False):
+                if not hears(channel.peer, self._account) or not self._slots.acquire(blocking=False):
                     channel.close()
                     continue
                 threading.Thread(target=self._serve, args=(channel,), daemon=True, name="control").start()
