@@ -7,6 +7,8 @@ import sys
 assert sys.platform == "win32"  # mypy's platform branch
 
 import copy
+import hashlib
+import shutil
 import threading
 import uuid
 import winreg
@@ -22,8 +24,9 @@ from whatchanged.collectors.registry.live import LiveRegistry
 from whatchanged.records.items import Kind
 from whatchanged.rules import Policy
 from whatchanged.settings import DataFolder
+from whatchanged.tracker.file_runner import FileRunner
 from whatchanged.tracker.plan import Plan, make_plan
-from whatchanged.tracker.runner import Progress, Runner
+from whatchanged.tracker.runner import Progress
 from whatchanged.tracker.settings import TrackerSettings
 from whatchanged.tracker.state import State
 
@@ -54,14 +57,19 @@ class Bench:
         data = DataFolder(str(folder))
         self.state = State(data.tracker_database, quota_bytes=10**9, machine="m", identity={})
         policy = Policy(core_share=64.0, bytes_per_second=10**12)
-        self._runner = Runner(self.state, TrackerSettings(data=data), policy, threading.Event())
+        self._runner = FileRunner(self.state, TrackerSettings(data=data), policy, threading.Event())
 
     def look(self, plan: Plan) -> Progress:
         self._runner.prune(plan, Kind.REGISTRY)
         return self._runner.run_registry(plan, LiveRegistry())
 
-    def changes(self) -> list[dict[str, Any]]:
-        rows = self.state.query("SELECT record FROM outbox WHERE stream = 'CONFIG_CHANGE_BLOB' ORDER BY id")
+    def look_at_files(self, plan: Plan) -> Progress:
+        self._runner.prune(plan, Kind.FILES)
+        (job,) = plan.file_jobs
+        return self._runner.run_files(plan, job)
+
+    def changes(self, stream: str = "CONFIG_CHANGE_BLOB") -> list[dict[str, Any]]:
+        rows = self.state.query("SELECT record FROM outbox WHERE stream = ? ORDER BY id", (stream,))
         return [msgspec.msgpack.decode(record) for (record,) in rows]
 
 
@@ -85,7 +93,7 @@ def component() -> Iterator[winreg.HKEYType]:
 @pytest.mark.parametrize("sample", WITH_KEYS)
 def test_as_published_every_key_is_switched_off(sample: str) -> None:
     plan = plan_of(settings_of(sample))
-    assert plan.kinds() == {Kind.SOFTWARE, Kind.WINDOWS_SERVICES}
+    assert plan.kinds() - {Kind.FILES} == {Kind.SOFTWARE, Kind.WINDOWS_SERVICES}
     assert plan.registry == ()
 
 
@@ -105,3 +113,24 @@ def test_switched_on_all_seventeen_are_looked_at(sample: str, bench: Bench, comp
     taking = [rule.name for rule in plan.registry if rule.key_name.endswith(r"\Installed Components")]
     assert (row["ChangeCategory"], row["ValueName"], row["ValueData"]) == ("Added", "StubPath", r"%SystemRoot%\x.exe")
     assert row["RuleName"].split(",") == taking
+
+
+def test_the_file_of_a_published_rule_is_looked_at_as_it_stands(bench: Bench) -> None:
+    """Its path in its own letter case, and a checksum that is a better one than it asks for."""
+    plan = plan_of(settings_of("arc-jumpstart"))
+    (rule,) = plan.file_rules
+    assert (rule.written, rule.frequency) == (r"c:\ArcBox\ct.txt", 900)
+    folder = Path(r"C:\ArcBox")
+    folder.mkdir()
+    try:
+        (folder / "ct.txt").write_bytes(b"one")
+        (folder / "other.txt").write_bytes(b"one")
+        bench.look_at_files(plan)
+        (folder / "ct.txt").write_bytes(b"two")
+        (folder / "other.txt").write_bytes(b"two")
+        bench.look_at_files(plan)
+        (row,) = bench.changes("CONFIG_CHANGE_BLOB_V2")
+        assert (row["ChangeCategory"], row["FileSystemPath"]) == ("Modified", r"C:\ArcBox\ct.txt")
+        assert row["FileContentChecksum"].upper() == hashlib.sha256(b"two").hexdigest().upper()
+    finally:
+        shutil.rmtree(folder)
