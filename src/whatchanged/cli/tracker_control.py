@@ -55,10 +55,15 @@ def _line(channel: ipc.Channel, timeout: float) -> dict[str, Any]:
 
 
 def _unreachable(path: str, error: PeerError) -> OperationError:
-    if not os.path.exists(os.path.dirname(path)):
-        return SettingsError(
-            f"no tracker has run on {os.path.dirname(path)}", hint="start one with `whatchanged up`, or name --data"
-        )
-    if not os.access(os.path.dirname(path), os.X_OK):
-        return SettingsError(f"may not enter {os.path.dirname(path)}", hint="run as the tracker's account or root")
+    folder = os.path.dirname(path)
+    try:
+        os.stat(folder)
+        enters = os.access(folder, os.X_OK)
+    except PermissionError:
+        enters = False
+    except OSError:
+        return SettingsError(f"no tracker has run on {folder}", hint="start one with `whatchanged up`, or name --data")
+    if not enters:
+        who = "an administrator, elevated" if sys.platform == "win32" else "the tracker's account or root"
+        return SettingsError(f"may not enter {folder}", hint=f"run as {who}")
     return PeerError(f"the tracker does not answer: {error.message}", hint="is it running? `whatchanged doctor` looks")
