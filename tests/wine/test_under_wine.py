@@ -24,7 +24,7 @@ SUITES = {
     "tests/unit/forwarder": 20,
     "tests/unit/test_settings_loading.py": 5,
     "tests/integration/windows": 137,
-    "tests/unit/tracker/test_registry_run.py": 16,
+    "tests/unit/tracker/test_registry_run.py": 18,
     "tests/unit/cli/test_windows_services.py": 14,
     "tests/e2e/windows": 12,
 }

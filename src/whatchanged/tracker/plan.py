@@ -1,8 +1,8 @@
 """The plan: what the data collection rules in force ask of this machine.
 
 Made from the TaggedData of the configuration reply (`docs/formats/local-pipe.md`). Several rules are a union;
-every file keeps its own rule's frequency, so file rules are grouped into jobs by frequency. The registry is looked at
-as often as the rule that wants it most often.
+every file and every value of the registry keeps its own rule's frequency, so these rules are grouped into jobs by
+frequency.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from whatchanged.rules import (
     read_extension_settings,
 )
 
-__all__ = ["EXTENSION", "FileJob", "Plan", "Schedule", "configuration_ids", "make_plan", "rule_names"]
+__all__ = ["EXTENSION", "FileJob", "Plan", "RegistryJob", "Schedule", "configuration_ids", "make_plan", "rule_names"]
 
 EXTENSION = WINDOWS if sys.platform == "win32" else LINUX
 """Name of the extension that this system's settings are for."""
@@ -42,6 +42,14 @@ class FileJob(msgspec.Struct, frozen=True):
     name: str
     frequency: float
     rules: tuple[FileRule, ...]
+
+
+class RegistryJob(msgspec.Struct, frozen=True):
+    """Registry rules of one frequency."""
+
+    name: str
+    frequency: float
+    rules: tuple[RegistryRule, ...]
 
 
 class Schedule(msgspec.Struct, frozen=True):
@@ -63,8 +71,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     inventory_frequency: float = 36000
     tags: dict[DataType, str] = {}
     """Stream → tag of its chunks."""
-    registry: tuple[RegistryRule, ...] = ()
-    """Registry rules in force; their schedule is that of the kind."""
+    registry_jobs: tuple[RegistryJob, ...] = ()
     disabled: tuple[FileRule, ...] = ()
     """File rules that are switched off, for `why`."""
     problems: tuple[Problem, ...] = ()
@@ -73,6 +80,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def file_rules(self) -> tuple[FileRule, ...]:
         """Every file rule in force."""
         return tuple(rule for job in self.file_jobs for rule in job.rules)
+
+    @property
+    def registry(self) -> tuple[RegistryRule, ...]:
+        """Every registry rule in force."""
+        return tuple(rule for job in self.registry_jobs for rule in job.rules)
 
     def file_scope(self) -> FileScope:
         """Return the matcher of every file rule in force."""
@@ -86,7 +98,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def jobs(self, kind: Kind) -> list[str]:
         """Return the names of the jobs that look at a kind."""
-        return [job.name for job in self.file_jobs] if kind is Kind.FILES else [""]
+        jobs = self._jobs(kind)
+        return [""] if jobs is None else [job.name for job in jobs]
+
+    def _jobs(self, kind: Kind) -> tuple[FileJob, ...] | tuple[RegistryJob, ...] | None:
+        """Return the jobs of a kind whose rules have frequencies of their own; None of others."""
+        if kind is Kind.FILES:
+            return self.file_jobs
+        return self.registry_jobs if kind is Kind.REGISTRY else None
 
     def inventoried(self, kind: Kind) -> bool:
         """Whether the inventory holds the items of a kind; the registry has changes only."""
@@ -99,14 +118,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         changed would seem lost.
         """
         schedule = self.schedules.get(kind)
-        jobs = [(job.name, job.frequency) for job in self.file_jobs] if kind is Kind.FILES else []
+        jobs = [(job.name, job.frequency) for job in self._jobs(kind) or ()]
         if schedule is not None:
             jobs.append(("", schedule.frequency))
         return [(name, min(f, self.inventory_frequency) if self.inventoried(kind) else f) for name, f in jobs]
 
     def kinds(self) -> frozenset[Kind]:
         """Return the kinds that are looked at."""
-        return frozenset(self.schedules) | ({Kind.FILES} if self.file_jobs else set())
+        return frozenset(self.schedules) | {kind for kind in (Kind.FILES, Kind.REGISTRY) if self._jobs(kind)}
 
 
 def make_plan(tagged_data: str, variables: Variables | None = None, *, extension: str = EXTENSION) -> Plan:
@@ -140,7 +159,7 @@ class _Builder:
         self._extension = extension
         self.files: dict[float, list[FileRule]] = {}
         self.disabled: list[FileRule] = []
-        self.registry: list[RegistryRule] = []
+        self.registry: dict[float, list[RegistryRule]] = {}
         self.asked: dict[Kind, list[tuple[float, str, str]]] = {}
         self.inventory: list[float] = []
         self.tags: dict[DataType, str] = {}
@@ -169,17 +188,15 @@ class _Builder:
             self.asked.setdefault(Kind.SOFTWARE, []).append((settings.software_frequency, name, rule_id))
         if settings.enable_services:
             self.asked.setdefault(_SERVICES[self._extension], []).append((settings.service_frequency, name, rule_id))
-        self._add_windows(settings, rule_id, name)
+        for registry_rule in settings.registry if settings.enable_registry else ():
+            if registry_rule.enabled:
+                owned_too = msgspec.structs.replace(registry_rule, configuration_id=rule_id)
+                self.registry.setdefault(settings.registry_frequency, []).append(owned_too)
         if settings.enable_inventory:
             self.inventory.append(settings.inventory_frequency)
 
-    def _add_windows(self, settings: ExtensionSettings, rule_id: str, name: str) -> None:
-        rules = [rule for rule in settings.registry if rule.enabled and settings.enable_registry]
-        if rules:
-            self.registry += [msgspec.structs.replace(rule, configuration_id=rule_id) for rule in rules]
-            self.asked.setdefault(Kind.REGISTRY, []).append((settings.registry_frequency, name, rule_id))
-
     def plan(self, version: str) -> Plan:
+        registry = sorted(self.registry.items())
         return Plan(
             version=version,
             file_jobs=tuple(FileJob(f"{f:.15g}", f, tuple(rules)) for f, rules in sorted(self.files.items())),
@@ -192,7 +209,7 @@ class _Builder:
             inventory=bool(self.inventory),
             inventory_frequency=min(self.inventory, default=36000),
             tags=self.tags,
-            registry=tuple(self.registry),
+            registry_jobs=tuple(RegistryJob(f"{f:.15g}", f, tuple(rules)) for f, rules in registry),
             disabled=tuple(self.disabled),
             problems=tuple(self.problems),
         )

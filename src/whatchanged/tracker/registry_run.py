@@ -22,7 +22,7 @@ from whatchanged.records.items import Item, Kind, RegistryItem
 from whatchanged.records.registry_values import name_of
 from whatchanged.rules import RegistryRule
 from whatchanged.rules.registry_scope import RegistryScope, folded
-from whatchanged.tracker.plan import Plan, configuration_ids, rule_names
+from whatchanged.tracker.plan import Plan, RegistryJob, configuration_ids, rule_names
 from whatchanged.tracker.recorder import Observation, Recorder, Removal
 from whatchanged.tracker.state import State
 
@@ -55,12 +55,13 @@ class RegistryMatch:
 
 
 class RegistryRun:
-    """One look at all values that the rules in force take."""
+    """One look at the values that the rules of a job take."""
 
     def __init__(
         self,
         state: State,
         plan: Plan,
+        job: RegistryJob,
         source: RegistrySource,
         recorder: Recorder,
         stop: threading.Event,
@@ -69,10 +70,11 @@ class RegistryRun:
         most: int = _MOST_VALUES,
     ) -> None:
         self._state = state
-        self._plan = plan
+        self._job = job
         self._source = source
         self._match = RegistryMatch(plan.registry)
-        self._collector = RegistryCollector(source, plan.registry)
+        self._own = self._match if len(plan.registry_jobs) == 1 else RegistryMatch(job.rules)
+        self._collector = RegistryCollector(source, job.rules)
         self._recorder = recorder
         self._stop = stop
         self._budget = budget
@@ -87,7 +89,7 @@ class RegistryRun:
     @property
     def matched(self) -> frozenset[RegistryRule]:
         """The rules for which a key was there."""
-        return frozenset(self._plan.registry) - frozenset(self._collector.unmatched())
+        return frozenset(self._job.rules) - frozenset(self._collector.unmatched())
 
     def run(self, progress: Seen) -> Outcome:
         """Walk, then decide removals. Raises StorageFull, OutboxFull."""
@@ -108,7 +110,8 @@ class RegistryRun:
 
     def _take(self, looked: LookedValue) -> None:
         self._budget.spend(looked.item.size)
-        item, rules = looked
+        item = looked.item
+        rules = looked.rules if self._own is self._match else self._match.takers(item)
         self._seen.add(item.key())
         self._recorder.add(
             Observation(
@@ -125,7 +128,9 @@ class RegistryRun:
         closed = _closed(self._source.tally.outcome().closed)
         for key, known in self._state.items(Kind.REGISTRY):
             item = known.item
-            if key not in self._seen and isinstance(item, RegistryItem) and not _below(item.key_name, closed):
+            if key in self._seen or not isinstance(item, RegistryItem) or _below(item.key_name, closed):
+                continue
+            if self._own is self._match or self._own.takers(item):
                 yield key, item
 
     def _look_again(self, key: bytes, item: RegistryItem) -> None:

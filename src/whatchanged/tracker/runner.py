@@ -23,7 +23,7 @@ from whatchanged.records.items import DaemonItem, Kind, ServiceItem, SoftwareIte
 from whatchanged.records.times import now_ns
 from whatchanged.records.windows_paths import path_text
 from whatchanged.rules import FileRule, Policy, RegistryRule
-from whatchanged.tracker.plan import Plan, configuration_ids, rule_names
+from whatchanged.tracker.plan import Plan, RegistryJob, configuration_ids, rule_names
 from whatchanged.tracker.recorder import (
     Causes,
     Observation,
@@ -197,12 +197,14 @@ class Runner:
 
     # The registry
 
-    def run_registry(self, plan: Plan, source: RegistrySource, *, detected_by: str = "Poll") -> Progress:
-        """Look at the values that the rules in force take. Raises StorageFull, OutboxFull."""
+    def run_registry(
+        self, plan: Plan, job: RegistryJob, source: RegistrySource, *, detected_by: str = "Poll"
+    ) -> Progress:
+        """Look at the values that the rules of a job take. Raises StorageFull, OutboxFull."""
         kind = Kind.REGISTRY
-        run = self._begin(kind, "")
-        recorder = self._recorder(plan, kind, "", self._state.last_run(kind, ""), detected_by)
-        look = RegistryRun(self._state, plan, source, recorder, self._stop, self.budget)
+        run = self._begin(kind, job.name)
+        recorder = self._recorder(plan, kind, job.name, self._state.last_run(kind, job.name), detected_by)
+        look = RegistryRun(self._state, plan, job, source, recorder, self._stop, self.budget)
         outcome = look.run(run)
         recorder.flush()
         run.changes, run.touched = recorder.changes, recorder.touched
@@ -210,10 +212,10 @@ class Runner:
             run.status = outcome.status.value
             return run
         if outcome.status is RunStatus.FAILED:
-            self._report_outcome(kind, "", run, outcome)
+            self._report_outcome(kind, job.name, run, outcome)
             return run
-        self._complete(plan, kind, "", run, outcome, frozenset(rule.identity() for rule in plan.registry))
-        self._report_rules(kind, plan.registry, look.matched)
+        self._complete(plan, kind, job.name, run, outcome, frozenset(rule.identity() for rule in job.rules))
+        self._report_rules(kind, job.rules, look.matched)
         self._report_entries(kind, recorder)
         return run
 

@@ -143,11 +143,11 @@ class Tracking(ABC):
 
     def _look(self, kind: Kind, job: str) -> float | None:
         """Run one job by the plan in force; return seconds until it should look again early."""
-        return self._look_whole(kind, "Poll")[0]
+        return self._look_whole(kind, "Poll", job)[0]
 
-    def _run_whole(self, plan: Plan, kind: Kind, detected_by: str) -> Progress:
-        """Look at all of a kind."""
-        return self._runner.run_snapshot(plan, kind, self._collector(kind), detected_by=detected_by)
+    def _run_whole(self, plan: Plan, kind: Kind, job: str | None, detected_by: str) -> Sequence[Progress]:
+        """Look at all of a kind, or at what one `job` of it takes; nothing if there is no such job any more."""
+        return [self._runner.run_snapshot(plan, kind, self._collector(kind), detected_by=detected_by)]
 
     @abstractmethod
     def _system_status(self, plan: Plan) -> Mapping[str, Any]:
@@ -234,17 +234,24 @@ class Tracking(ABC):
         with contextlib.suppress(StorageFull):  # the rules are in force all the same
             report_plan(self._state, plan)
 
-    def _look_whole(self, kind: Kind, detected_by: str) -> tuple[float | None, bool]:
-        """Look at a kind as a whole; return seconds until it should look again early, and whether it found a change."""
+    def _look_whole(self, kind: Kind, detected_by: str, job: str | None = None) -> tuple[float | None, bool]:
+        """Look at a kind as a whole, or at what one `job` of it takes.
+
+        Return seconds until it should look again early, and whether it found a change.
+        """
         plan = self._configuration.plan
         if not self._wanted(plan, kind):
             return None, False
-        run = self._run_whole(plan, kind, detected_by)
-        self._looked(kind, run)
-        self._unsettled[kind] = self._unsettled.get(kind, 0) + 1 if run.unsettled else 0
+        runs = self._run_whole(plan, kind, job, detected_by)
+        if not runs:
+            return 0.1, False  # the plan changed while this job waited; its own jobs are scheduled
+        for run in runs:
+            self._looked(kind, run)
+        unsettled = any(run.unsettled for run in runs)
+        self._unsettled[kind] = self._unsettled.get(kind, 0) + 1 if unsettled else 0
         # Soon, but less and less so: a service that crashes in a loop is never settled.
-        again = float(2 ** min(self._unsettled[kind] - 1, 12)) if run.unsettled else None
-        return again, run.changes > 0
+        again = float(2 ** min(self._unsettled[kind] - 1, 12)) if unsettled else None
+        return again, any(run.changes for run in runs)
 
     def _wanted(self, plan: Plan, kind: Kind) -> bool:
         """Let go what left the rules; return whether anything of a kind is left to look at."""

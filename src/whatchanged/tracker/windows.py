@@ -6,6 +6,8 @@ import sys
 
 assert sys.platform == "win32"  # mypy's platform branch
 
+from collections.abc import Sequence
+
 from whatchanged.collectors.registry.live import LiveRegistry
 from whatchanged.collectors.services.service_manager import ServiceManager
 from whatchanged.collectors.software.windows_software import WindowsSoftware
@@ -40,7 +42,8 @@ class WindowsTracking(FileTracking):
     def _collector(self, kind: Kind) -> SnapshotCollector:
         return self._software if kind is Kind.SOFTWARE else self._services
 
-    def _run_whole(self, plan: Plan, kind: Kind, detected_by: str) -> Progress:
-        if kind is Kind.REGISTRY:
-            return self._runner.run_registry(plan, LiveRegistry(), detected_by=detected_by)
-        return super()._run_whole(plan, kind, detected_by)
+    def _run_whole(self, plan: Plan, kind: Kind, job: str | None, detected_by: str) -> Sequence[Progress]:
+        if kind is not Kind.REGISTRY:
+            return super()._run_whole(plan, kind, job, detected_by)
+        jobs = [one for one in plan.registry_jobs if job in (None, one.name)]
+        return [self._runner.run_registry(plan, one, LiveRegistry(), detected_by=detected_by) for one in jobs]

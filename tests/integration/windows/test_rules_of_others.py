@@ -61,7 +61,8 @@ class Bench:
 
     def look(self, plan: Plan) -> Progress:
         self._runner.prune(plan, Kind.REGISTRY)
-        return self._runner.run_registry(plan, LiveRegistry())
+        (job,) = plan.registry_jobs
+        return self._runner.run_registry(plan, job, LiveRegistry())
 
     def look_at_files(self, plan: Plan) -> Progress:
         self._runner.prune(plan, Kind.FILES)

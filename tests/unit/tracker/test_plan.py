@@ -74,7 +74,7 @@ def test_a_plan_of_windows_looks_at_the_keys_that_are_enabled() -> None:
     plan = windows_plan(registrySettings=registry)
     assert plan.kinds() == {Kind.REGISTRY, Kind.SOFTWARE, Kind.WINDOWS_SERVICES}
     assert [(rule.name, rule.configuration_id) for rule in plan.registry] == [("run", "dcr-1")]
-    assert plan.looks(Kind.REGISTRY) == [("", 120)]
+    assert plan.looks(Kind.REGISTRY) == [("120", 120)]
     assert plan.looks(Kind.WINDOWS_SERVICES) == [("", 1800)]
     assert plan.inventoried(Kind.WINDOWS_SERVICES)
     assert not plan.inventoried(Kind.REGISTRY)

@@ -16,7 +16,7 @@ from whatchanged.collectors.files.budget import Unlimited
 from whatchanged.records.items import Kind, RegistryItem
 from whatchanged.rules import Policy, RegistryRule
 from whatchanged.settings import DataFolder
-from whatchanged.tracker.plan import Plan, Schedule
+from whatchanged.tracker.plan import Plan, RegistryJob
 from whatchanged.tracker.recorder import Recorder
 from whatchanged.tracker.registry_run import RegistryMatch, RegistryRun
 from whatchanged.tracker.runner import Runner
@@ -37,6 +37,8 @@ class Bench:
         self.denied: frozenset[str] = frozenset()
         self.unlisted: set[tuple[str, str]] = set()
         self.rules = [RegistryRule(name="run", key_name=RUN, recurse=True, configuration_id="dcr-1")]
+        self.often: list[RegistryRule] = []
+        """Rules of a second job."""
         self.stop = threading.Event()
         self.taken = 0
         self.start()
@@ -50,29 +52,31 @@ class Bench:
         self.start()
 
     def plan(self) -> Plan:
-        names = ",".join(rule.name for rule in self.rules)
-        schedules = {Kind.REGISTRY: Schedule(3000, names, "dcr-1")} if self.rules else {}
-        return Plan(version=repr(self.rules), registry=tuple(self.rules), schedules=schedules, inventory=True)
+        jobs = {"3000": tuple(self.rules), "60": tuple(self.often)}
+        made = tuple(RegistryJob(name, float(name), rules) for name, rules in jobs.items() if rules)
+        return Plan(version=repr(jobs), registry_jobs=made, inventory=True)
 
     def source(self) -> MemoryRegistry:
         source = MemoryRegistry(self.keys, self.denied)
         source.unlisted = self.unlisted
         return source
 
-    def look(self) -> list[dict[str, Any]]:
+    def look(self, *names: str) -> list[dict[str, Any]]:
+        """Look at what all jobs take, or some; return the records."""
         plan = self.plan()
         self.runner.prune(plan, Kind.REGISTRY)
-        if self.rules:
-            self.runner.run_registry(plan, self.source())
+        for job in plan.registry_jobs:
+            if not names or job.name in names:
+                self.runner.run_registry(plan, job, self.source())
         rows = self.state.query("SELECT id, record FROM outbox WHERE id > ? ORDER BY id", (self.taken,))
         if rows:
             self.taken = rows[-1][0]
         return [msgspec.msgpack.decode(record) for _, record in rows]
 
-    def told(self) -> list[tuple[str, str, str, str]]:
+    def told(self, *names: str) -> list[tuple[str, str, str, str]]:
         return sorted(
             (row["ChangeCategory"], row["RegistryKey"], row.get("ValueName", ""), row.get("ValueData", ""))
-            for row in self.look()
+            for row in self.look(*names)
             if "ChangeCategory" in row
         )
 
@@ -216,7 +220,10 @@ def test_more_values_than_a_run_bears_decide_nothing(bench: Bench) -> None:
     bench.look()
     bench.keys = {RUN: {"b": ONE, "c": ONE}}
     recorder = Recorder(bench.state, Kind.REGISTRY, detected_by="Poll", previous_run_ns=None, inventory=False)
-    run = RegistryRun(bench.state, bench.plan(), bench.source(), recorder, bench.stop, Unlimited(), most=1)
+    plan = bench.plan()
+    run = RegistryRun(
+        bench.state, plan, plan.registry_jobs[0], bench.source(), recorder, bench.stop, Unlimited(), most=1
+    )
 
     class Seen:
         seen = 0
@@ -246,3 +253,26 @@ def test_a_known_item_finds_its_rules(value: str) -> None:
     item = RegistryItem.of(r"HKEY_USERS\S-1-5-18\SOFTWARE\x\run", value, *ONE)
     taken = ["key", "one"] if value == "a" else ["key"]
     assert [rule.name for rule in RegistryMatch(rules).takers(item)] == taken
+
+
+def test_each_rule_keeps_its_own_frequency(bench: Bench) -> None:
+    """A job looks at what its rules take, and at nothing else."""
+    other = r"HKEY_LOCAL_MACHINE\SOFTWARE\Vendor\Often"
+    bench.keys = {RUN: {"a": ONE}, other: {"b": ONE}}
+    bench.often = [RegistryRule(name="often", key_name=other)]
+    assert bench.told() == []
+    bench.keys = {RUN: {}, other: {"b": TWO, "c": ONE}}
+    assert bench.told("60") == [("Added", other, "c", "1"), ("Modified", other, "b", "2")]
+    assert bench.told("3000") == [("Removed", RUN, "a", "")]
+    bench.keys = {RUN: {}, other: {}}
+    assert bench.told("3000") == []
+    assert bench.told("60") == [("Removed", other, "b", ""), ("Removed", other, "c", "")]
+
+
+def test_a_value_that_rules_of_two_frequencies_take_is_one_item(bench: Bench) -> None:
+    bench.often = [RegistryRule(name="often", key_name=RUN, configuration_id="dcr-2")]
+    assert bench.told() == []
+    bench.keys = {RUN: {"a": TWO}}
+    (row,) = [record for record in bench.look("60") if "ChangeCategory" in record]
+    assert (row["RuleName"], row["ConfigurationId"]) == ("run,often", "dcr-1,dcr-2")
+    assert bench.told() == []
