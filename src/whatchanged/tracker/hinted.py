@@ -98,7 +98,7 @@ class HintedLook:
         self._touches.looked_ns = time.monotonic_ns()
         missing: set[bytes] = set()
         with self._renames:
-            trees = self._still_there(_outermost(batch.trees), missing)
+            trees = self._still_there(_outermost(batch.trees), missing) if batch.trees else []
             for folder, deep in [(f, True) for f in trees] + [(f, False) for f in batch.folders]:
                 missing.update(self._walk(folder, deep=deep))
             self._look_at(batch.entries | batch.trees | missing)
