@@ -36,7 +36,7 @@ from whatchanged.rules.items import FileRule, FileType
 from whatchanged.rules.patterns import MAX_PATH
 from whatchanged.rules.scope import FileScope
 from whatchanged.rules.variables import NAME
-from whatchanged.rules.windows_patterns import fold, windows_pattern
+from whatchanged.rules.windows_patterns import compared, windows_pattern
 
 __all__ = ["CONTENT_DENY", "DEFAULT_PATH", "Policy"]
 
@@ -136,7 +136,7 @@ def _scope(paths: Iterable[bytes]) -> FileScope:
 
 def _container(folder: bytes) -> bytes:
     """Return a folder with its closing slash, as this system compares paths."""
-    return (fold(folder) if sys.platform == "win32" else folder).rstrip(b"/") + b"/"
+    return compared(folder).rstrip(b"/") + b"/"
 
 
 def _exact(path: bytes) -> bytes:

@@ -7,13 +7,14 @@ r"""The paths of Windows file rules, as patterns of the one kind that `patterns`
 from __future__ import annotations
 
 import re
+import sys
 
 from whatchanged.errors import RuleError
 from whatchanged.records.windows_paths import carried
 from whatchanged.rules import windows_variables
 from whatchanged.rules.variables import Variables
 
-__all__ = ["fold", "fold_pattern", "windows_exclusion", "windows_pattern"]
+__all__ = ["compared", "fold", "fold_pattern", "windows_exclusion", "windows_pattern"]
 
 _ABSOLUTE = re.compile(r"[A-Za-z]:|[\\/]{2}|%")
 _CLASS = re.compile(rb"(\[:[a-z]+:\])")
@@ -53,6 +54,11 @@ def fold(name: bytes) -> bytes:
     except UnicodeDecodeError:  # no name of Windows
         return name.upper()
     return "".join(map(_upper, text)).encode("utf-8", "surrogatepass")
+
+
+def compared(path: bytes) -> bytes:
+    """Return a path as this system compares it: on Windows letter case counts for nothing."""
+    return fold(path) if sys.platform == "win32" else path
 
 
 def fold_pattern(pattern: bytes) -> bytes:

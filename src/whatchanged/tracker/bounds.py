@@ -28,9 +28,11 @@ class BoundedScope:
     def for_folder(self, folder: bytes) -> _BoundedFolder | FolderScope:
         """Return what holds for the names in `folder`."""
         inner = self._scope.for_folder(folder)
-        if self._whole is self._scope and not self._policy.excludes_below(folder):
+        excludes = self._policy.excludes_below(folder)
+        if self._whole is self._scope and not excludes:
             return inner
-        return _BoundedFolder(inner, folder, self._policy, self._whole.for_folder(folder))
+        take_all = None if excludes else inner.take_all
+        return _BoundedFolder(inner, folder, self._policy, self._whole.for_folder(folder), take_all)
 
     def descend(self, folder: bytes) -> bool:
         """Whether `folder` or anything below can hold something to take."""
@@ -50,12 +52,19 @@ class BoundedScope:
 
 
 class _BoundedFolder:
-    def __init__(self, inner: FolderScope, folder: bytes, policy: Policy, whole: FolderScope) -> None:
+    def __init__(
+        self,
+        inner: FolderScope,
+        folder: bytes,
+        policy: Policy,
+        whole: FolderScope,
+        take_all: Sequence[FileRule] | None,
+    ) -> None:
         self._inner = inner
         self._prefix = folder.rstrip(b"/") + b"/"
         self._policy = policy
         self._whole = whole
-        self.take_all: Sequence[FileRule] | None = None if policy.excludes_below(folder) else inner.take_all
+        self.take_all = take_all
 
     @property
     def links(self) -> Links:

@@ -6,7 +6,6 @@ time; what is denied comes from the last runs, how a path is watched from the wa
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from whatchanged.records.items import Kind
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.records.windows_paths import path_text
 from whatchanged.rules import FileRule, FileScope
-from whatchanged.rules.windows_patterns import fold
+from whatchanged.rules.windows_patterns import compared
 from whatchanged.tracker.observer import below_any
 from whatchanged.tracker.plan import FileJob, Plan
 from whatchanged.tracker.state import State, Tally
@@ -106,7 +105,7 @@ class FileCoverage:
         self._lock = threading.Lock()
         self._version = ""
         self._scope = FileScope(())
-        self._roots: dict[FileRule, tuple[bytes, ...]] = {}
+        self._roots: dict[FileRule, frozenset[bytes]] = {}
         self._blind: frozenset[bytes] = frozenset()
         self._denied: dict[FileRule, list[bytes]] = {}
         self._said: dict[str, str] = {}
@@ -143,7 +142,7 @@ class FileCoverage:
             for rule in job.rules:
                 denied = self._denied.get(rule, [])
                 tally = by_name.get(rule.name, Tally())
-                roots = frozenset(map(_compared, self._roots.get(rule, ())))
+                roots = self._roots.get(rule, frozenset())
                 yield RuleCoverage(
                     rule=rule,
                     job=job.name,
@@ -151,7 +150,7 @@ class FileCoverage:
                     size=tally.size,
                     unread=tally.unread,
                     area=area_of(min(roots), areas) if roots else _NOT_WATCHED,
-                    polled=tuple(a for a in polled if (p := _compared(a.path)) not in roots and below_any(p, roots)),
+                    polled=tuple(a for a in polled if (p := compared(a.path)) not in roots and below_any(p, roots)),
                     denied=tuple(denied[:_PATHS_KEPT]),
                     denied_total=len(denied),
                 )
@@ -188,7 +187,7 @@ class FileCoverage:
         """Work out what belongs to a plan, and to the last runs, once."""
         if plan.version != self._version:
             self._scope = plan.file_scope()
-            self._roots = {rule: FileScope([rule]).roots() for rule in plan.file_rules}
+            self._roots = {rule: frozenset(map(compared, FileScope([rule]).roots())) for rule in plan.file_rules}
             self._version, self._blind, self._said = plan.version, frozenset(), {}
             self._denied = {}
         blind = frozenset(self._state.blind(Kind.FILES))
@@ -214,7 +213,7 @@ class FileCoverage:
 def area_of(path: bytes, areas: dict[bytes, Area] | Sequence[Area]) -> Area:
     """Return the area that `path` lies in: how changes are noticed there."""
     known = areas if isinstance(areas, dict) else _by_path(areas)
-    path = _compared(path)
+    path = compared(path)
     while path and path != b"/":
         if path in known:
             return known[path]
@@ -223,9 +222,5 @@ def area_of(path: bytes, areas: dict[bytes, Area] | Sequence[Area]) -> Area:
 
 
 def _by_path(areas: Sequence[Area]) -> dict[bytes, Area]:
-    return {_compared(area.path): area for area in areas}
-
-
-def _compared(path: bytes) -> bytes:
-    """Return a path as this system compares it: the rules of Windows have other letter cases than its folders."""
-    return fold(path) if sys.platform == "win32" else path
+    """Return areas by their paths as these are compared: rules of Windows have other letter cases than its folders."""
+    return {compared(area.path): area for area in areas}

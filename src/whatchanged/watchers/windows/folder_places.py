@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from whatchanged.rules.registry_scope import folded
+from whatchanged.rules.windows_patterns import fold
 from whatchanged.watchers.hints import Scope, below
 from whatchanged.watchers.windows.watches import Place
 
-__all__ = ["Folders", "above", "folded_path", "holds", "places", "top_names"]
+__all__ = ["Folders", "above", "holds", "places", "top_names"]
 
 
 class Folders(Protocol):
@@ -70,9 +70,4 @@ def top_names(path: bytes) -> int:
 
 def holds(folder: bytes, path: bytes) -> bool:
     """Whether `path` is the folder or lies below it, without regard to case."""
-    return below(folded_path(path)).startswith(below(folded_path(folder)))
-
-
-def folded_path(path: bytes) -> bytes:
-    """Return a path as it is compared."""
-    return folded(path.decode("utf-8", "surrogatepass")).encode("utf-8", "surrogatepass")
+    return below(fold(path)).startswith(below(fold(folder)))

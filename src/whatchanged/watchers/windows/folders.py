@@ -30,8 +30,9 @@ import winerror
 
 from whatchanged.errors import WatchError
 from whatchanged.records.times import now_ns
+from whatchanged.rules.windows_patterns import fold
 from whatchanged.watchers.hints import Area, Coverage, Hint, Reach, Scope, below
-from whatchanged.watchers.windows.folder_places import above, folded_path, holds, places, top_names
+from whatchanged.watchers.windows.folder_places import above, holds, places, top_names
 from whatchanged.watchers.windows.notifications import (
     ADDED,
     MODIFIED,
@@ -187,7 +188,7 @@ class FolderWatcher:
         spelled = self._spelled(self._asked)
         self._roots = tuple(path for path in spelled if path is not None)
         self._barred = tuple(path for path, found in zip(self._asked, spelled, strict=True) if found is None)
-        self._ways = frozenset(folded_path(path) for root in self._roots for path in (root, *above(root)))
+        self._ways = frozenset(fold(path) for root in self._roots for path in (root, *above(root)))
         return places(scope, self._roots, _Disk(), trees=self._trees, most=self._most)
 
     def _completed(self, folder: bytes, data: bytes | None) -> None:
@@ -224,7 +225,7 @@ class FolderWatcher:
     def _went(self, path: bytes) -> bool:
         """Close the watches of what is gone: another folder of that path would be another one."""
         held = self._watches.held
-        if path not in held and folded_path(path) not in self._ways:
+        if path not in held and fold(path) not in self._ways:
             return False
         for inside in [other for other in held if holds(path, other)]:
             held[inside].end()
@@ -233,7 +234,7 @@ class FolderWatcher:
     def _came(self, folder: bytes, path: bytes) -> bool:
         """Return whether a path that is there now has to be watched, or leads to what has to be."""
         watch = self._watches.held.get(folder)
-        if folded_path(path) in self._ways:
+        if fold(path) in self._ways:
             return True
         if watch is None or watch.place.tree or not watch.place.taken:
             return False
