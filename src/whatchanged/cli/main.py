@@ -37,6 +37,7 @@ from whatchanged.cli import (
     tracker,
     uninstall,
     up,
+    users,
     why,
 )
 from whatchanged.cli.options import add_common, add_common_to_actions
@@ -78,6 +79,7 @@ COMMANDS: tuple[Command, ...] = (
     why,
     rules,
     tokens,
+    users,
     senders,
     backup,
     restore,

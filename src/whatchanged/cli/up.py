@@ -106,9 +106,11 @@ class _Start:
             self._enrol(server)
             _associate(server, document)
             moved = self._moved(server)
+            link = server.post("/api/v1/sign-in-links", {})["link"]
         self._start_agents(moved)
         self._output.message(f"whatchanged is up on {url}")
-        self._output.message(f"sign in with the owner token in {self._values.data.local_token}")
+        self._output.message(f"sign in, once within ten minutes: {url}/sign-in#{link}")
+        self._output.message("(later: whatchanged users link, or an account made by whatchanged users create NAME)")
         self._output.message("Ctrl-C stops it. In another terminal: whatchanged status, changes, inventory software")
 
     def _local(self) -> Values:

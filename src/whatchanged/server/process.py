@@ -145,6 +145,7 @@ async def _serve(
 
     def end() -> None:
         # Held requests are let go first, or the server would wait for them.
+        context.arrivals.close()
         context.waiting.close()
         server.should_exit = True
 

@@ -1,6 +1,10 @@
 """Who may ask for what. One guard stands before every handler and runs before any body is read.
 
-A handler says in `opt={"access": …}` who may call it; one that says nothing is open to nobody.
+A handler says in `opt={"access": …}` who may call it; one that says nothing is open to nobody. With `"unasked": True`
+it says that pages call it by themselves, which keeps no session alive.
+
+A person is known by a bearer token or, in a browser, by the cookie of a session. Browsers send cookies along whoever
+makes them ask: with a cookie, what is not a plain read must come from a page of this server (docs/adr/0030).
 """
 
 from __future__ import annotations
@@ -8,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 from enum import Enum
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from litestar import Request
 from litestar.handlers import BaseRouteHandler
@@ -19,12 +24,13 @@ from whatchanged.server.control.refusals import Refusal, forbidden
 from whatchanged.server.identity import MachineIdentity
 
 __all__ = [
-    "INSTANCE_HEADER", "Access", "AnyRequest", "Sender", "authorize", "machine_of", "person_of", "sender_of",
-    "visible_machines",
+    "INSTANCE_HEADER", "Access", "AnyRequest", "Sender", "authorize", "from_elsewhere", "machine_of", "person_of",
+    "sender_of", "session_cookie", "visible_machines",
 ]  # fmt: skip
 
 AnyRequest = Request[Any, Any, Any]
 INSTANCE_HEADER = "x-whatchanged-instance"
+_READS = frozenset({"GET", "HEAD"})
 _UNLIMITED_ONLY = "this token is limited to machine groups and may not change what concerns all of them"
 
 
@@ -72,7 +78,7 @@ async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
     elif access is Access.ENROLLMENT:
         connection.scope["user"] = await context.call(context.control.machines.check_enrollment, _bearer(connection))
     elif access in _ROLES or access is Access.LOOPBACK:
-        person = await context.call(context.control.people.authenticate, _bearer(connection))
+        person = await _person(connection, context, noting=not handler.opt.get("unasked", False))
         _check_role(person, cast("Access", access))
         connection.scope["user"] = person
     else:
@@ -98,6 +104,39 @@ def machine_of(request: AnyRequest) -> MachineIdentity:
 def sender_of(request: AnyRequest) -> Sender:
     """Return who sends records."""
     return cast("Sender", request.scope["user"])
+
+
+def session_cookie(context: Context) -> str:
+    """Return the name of the session's cookie.
+
+    Cookies of one host are shared by all its ports: two servers on one machine must not take each other's. With TLS
+    the prefix keeps other hosts of the domain from setting one (RFC 6265bis).
+    """
+    return f"{'__Host-' if context.secure else ''}whatchanged-{context.control.workspace_id[:8]}"
+
+
+def from_elsewhere(connection: Connection) -> bool:
+    """Say whether a browser says that a page of another origin makes it ask."""
+    site = connection.headers.get("sec-fetch-site")
+    if site is not None:
+        return site != "same-origin"
+    origin = connection.headers.get("origin")
+    return origin is not None and not _is_own(connection, origin)
+
+
+def _is_own(connection: Connection, origin: str) -> bool:
+    return urlsplit(origin).netloc.lower() == connection.headers.get("host", "").lower()
+
+
+async def _person(connection: Connection, context: Context, *, noting: bool) -> Person:
+    session = connection.cookies.get(session_cookie(context))
+    if session is None or "authorization" in connection.headers:
+        return await context.call(context.control.people.authenticate, _bearer(connection))
+    person = await context.call(context.control.sessions.find, session, noting=noting)
+    told = {"sec-fetch-site", "origin"} & set(connection.headers.keys())
+    if connection.scope.get("method") not in _READS and (not told or from_elsewhere(connection)):
+        raise forbidden("the request does not come from a page of this server", "ForeignOrigin")
+    return person
 
 
 def _bearer(connection: Connection) -> str:

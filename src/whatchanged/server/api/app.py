@@ -11,13 +11,39 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from whatchanged.errors import OperationError
-from whatchanged.server.api import agents, editing, fleet, ingestion, logs, operations, reading, saved
+from whatchanged.server.api import (
+    agents,
+    arriving,
+    editing,
+    fleet,
+    ingestion,
+    logs,
+    operations,
+    pages,
+    reading,
+    saved,
+    signing_in,
+)
 from whatchanged.server.api.access import authorize
 from whatchanged.server.api.context import Context
 from whatchanged.server.api.envelope import Envelope
 from whatchanged.server.api.failures import on_any, on_http, on_nesting, on_ours
 
-__all__ = ["create"]
+__all__ = ["HANDLERS", "create"]
+
+HANDLERS = (
+    *agents.HANDLERS,
+    *ingestion.HANDLERS,
+    *signing_in.HANDLERS,
+    *fleet.HANDLERS,
+    *reading.HANDLERS,
+    *arriving.HANDLERS,
+    *logs.HANDLERS,
+    *saved.HANDLERS,
+    *editing.HANDLERS,
+    *operations.HANDLERS,
+    *pages.HANDLERS,
+)
 
 _LARGEST_BODY = 2 << 20
 _Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
@@ -29,21 +55,15 @@ def create(context: Context, *lifespan: _Lifespan) -> Envelope:
     @asynccontextmanager
     async def waiting(_app: Litestar) -> AsyncIterator[None]:
         context.waiting.open()
+        context.arrivals.open()
         context.control.on_change(context.waiting.wake)
+        context.ingestor.on_stored(context.arrivals.arrived)
         yield
+        context.arrivals.close()
         context.waiting.close()
 
     litestar = Litestar(
-        route_handlers=[
-            *agents.HANDLERS,
-            *ingestion.HANDLERS,
-            *fleet.HANDLERS,
-            *reading.HANDLERS,
-            *logs.HANDLERS,
-            *saved.HANDLERS,
-            *editing.HANDLERS,
-            *operations.HANDLERS,
-        ],
+        route_handlers=HANDLERS,
         guards=[authorize],
         exception_handlers={
             OperationError: on_ours,
@@ -54,7 +74,9 @@ def create(context: Context, *lifespan: _Lifespan) -> Envelope:
         state=State({"context": context}),
         lifespan=[waiting, *lifespan],
         request_max_body_size=_LARGEST_BODY,
-        compression_config=CompressionConfig(backend="gzip", gzip_compress_level=6, minimum_size=1024),
+        compression_config=CompressionConfig(
+            backend="gzip", gzip_compress_level=6, minimum_size=1024, exclude_opt_key="compressed"
+        ),
         openapi_config=None,
         logging_config=None,
         debug=False,

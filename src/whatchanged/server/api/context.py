@@ -15,7 +15,10 @@ from litestar.connection import ASGIConnection
 
 from whatchanged.records.health import Component, HealthReason, HealthRecord, HealthStatus
 from whatchanged.records.times import now_ns
+from whatchanged.server.api.arrivals import Arrivals
+from whatchanged.server.api.attempts import Attempts
 from whatchanged.server.api.metrics import Metrics
+from whatchanged.server.api.portal import Portal
 from whatchanged.server.api.waiting import WaitingRoom
 from whatchanged.server.control import Control, Refusal
 from whatchanged.server.control.tokens import IngestionSigner
@@ -54,6 +57,9 @@ class Context:
     backups: str
     """Folder below which backups are written."""
     waiting: WaitingRoom = field(default_factory=WaitingRoom)
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    attempts: Attempts = field(default_factory=Attempts)
+    portal: Portal = field(default_factory=Portal)
     metrics: Metrics = field(default_factory=Metrics)
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=8, thread_name_prefix="server")
@@ -63,6 +69,14 @@ class Context:
 
     uploads: Counter[str] = field(default_factory=Counter)
     """Bodies being read, by machine."""
+
+    passwords: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    """Passwords being checked at a time: each takes 32 MiB and a quarter of a second of a core."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach this server by TLS."""
+        return self.public_url.startswith("https://")
 
     @contextmanager
     def uploading(self, machine_id: str) -> Iterator[None]:

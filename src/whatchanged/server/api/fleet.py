@@ -13,6 +13,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from whatchanged.records.times import parse_time
 from whatchanged.server.api.access import Access, AnyRequest, person_of
 from whatchanged.server.api.context import context_of
+from whatchanged.server.api.shapes import Associations, Machine, Machines, answers
 from whatchanged.server.control import RequestName, Role
 from whatchanged.server.control.people import SENDER_ROLE
 from whatchanged.server.control.refusals import bad_request, forbidden
@@ -26,14 +27,14 @@ _DAY = 86_400
 # Machines
 
 
-@get("/api/v1/machines", opt={"access": Access.READER})
+@get("/api/v1/machines", opt={"access": Access.READER}, responses=answers(Machines))
 async def list_machines(request: AnyRequest) -> Row:
     """Return the machines that the caller may see."""
     context = context_of(request)
     return {"value": await context.call(context.control.machines.list_all, person_of(request).groups)}
 
 
-@get("/api/v1/machines/{machine_id:str}", opt={"access": Access.READER})
+@get("/api/v1/machines/{machine_id:str}", opt={"access": Access.READER}, responses=answers(Machine))
 async def get_machine(request: AnyRequest, machine_id: FromPath[str]) -> Row:
     """Return one machine."""
     context = context_of(request)
@@ -236,7 +237,7 @@ class NewAssociation(msgspec.Struct):
     group: str | None = None
 
 
-@get("/api/v1/associations", opt={"access": Access.READER})
+@get("/api/v1/associations", opt={"access": Access.READER}, responses=answers(Associations))
 async def list_associations(request: AnyRequest) -> Row:
     """Return the associations that concern what the caller may see."""
     context, person = context_of(request), person_of(request)

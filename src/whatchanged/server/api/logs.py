@@ -23,6 +23,7 @@ from whatchanged.records.times import now_ns
 from whatchanged.server.api.access import Access, AnyRequest, person_of, visible_machines
 from whatchanged.server.api.context import Context, context_of
 from whatchanged.server.api.failures import failure, on_ours
+from whatchanged.server.api.shapes import Tables, answers
 from whatchanged.server.control.refusals import Refusal
 from whatchanged.server.query import MOST_BYTES, Answer, Busy, Timeout, View, window
 
@@ -85,6 +86,7 @@ async def workspace_facts(request: AnyRequest) -> dict[str, Any]:
     status_code=200,
     request_max_body_size=_MOST_BYTES,
     opt={"access": Access.READER},
+    responses=answers(Tables),
 )
 async def ask_workspace(request: AnyRequest, workspace: FromPath[str]) -> Response[dict[str, Any]]:
     """Answer a question about a workspace."""
@@ -188,7 +190,7 @@ async def answered(
     asking = context.questions.ask(
         asked.query,
         view,
-        asker=person_of(request).token_id,
+        asker=person_of(request).actor,
         wait=wait,
         most_bytes=room,
         parameters=asked.parameters,

@@ -10,6 +10,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from whatchanged.records.items import Kind
 from whatchanged.server.api.access import Access, AnyRequest, visible_machines
 from whatchanged.server.api.context import context_of
+from whatchanged.server.api.shapes import Changes, Health, Inventory, answers
 from whatchanged.server.control.refusals import not_found
 from whatchanged.server.query import MAX_LIMIT, ChangeFilter, HealthFilter, InventoryFilter, Page
 
@@ -27,7 +28,7 @@ _KINDS: dict[str, Kind] = {
 }
 
 
-@get("/api/v1/changes", opt={"access": Access.READER})
+@get("/api/v1/changes", opt={"access": Access.READER}, responses=answers(Changes))
 async def changes(
     request: AnyRequest,
     machine: FromQuery[str] = "",
@@ -52,7 +53,7 @@ async def changes(
     return _listed(await context_of(request).reader.changes(wanted, limit=limit, cursor=cursor))
 
 
-@get("/api/v1/inventory/{kind:str}", opt={"access": Access.READER})
+@get("/api/v1/inventory/{kind:str}", opt={"access": Access.READER}, responses=answers(Inventory))
 async def inventory(
     request: AnyRequest,
     kind: FromPath[str],
@@ -71,7 +72,7 @@ async def inventory(
     return _listed(await context_of(request).reader.inventory(wanted, limit=limit, cursor=cursor))
 
 
-@get("/api/v1/health", opt={"access": Access.READER})
+@get("/api/v1/health", opt={"access": Access.READER}, responses=answers(Health))
 async def health(
     request: AnyRequest,
     machine: FromQuery[str] = "",

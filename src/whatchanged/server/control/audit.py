@@ -15,7 +15,7 @@ __all__ = ["AuditLog", "note"]
 
 
 def note(connection: Connection, actor: str, action: str, target: str, **detail: object) -> None:
-    """Add an entry; `actor` is `token:<id>`, `machine:<id>`, `enrollment:<id>` or `server`."""
+    """Add an entry; `actor` is `token:<id>`, `account:<name>`, `machine:<id>`, `enrollment:<id>` or `server`."""
     connection.execute(
         insert(schema.audit).values(
             at=now_ns(),

@@ -16,6 +16,7 @@ from sqlalchemy import insert, select
 
 from whatchanged.records.items import Kind
 from whatchanged.server.control import schema
+from whatchanged.server.control.accounts import Accounts
 from whatchanged.server.control.audit import AuditLog, note
 from whatchanged.server.control.backchannel import BackChannel, RequestName
 from whatchanged.server.control.database import Database
@@ -26,6 +27,7 @@ from whatchanged.server.control.refusals import Refusal
 from whatchanged.server.control.rulebook import Rulebook
 from whatchanged.server.control.saved_queries import SavedQueries
 from whatchanged.server.control.senders import Senders
+from whatchanged.server.control.sessions import Sessions
 from whatchanged.server.identity import MachineIdentity
 from whatchanged.wire import configuration as wire
 
@@ -50,6 +52,8 @@ class Control:
         self.database = Database(dsn)
         self.workspace_id = self._workspace()
         self.people = People(self.database)
+        self.accounts = Accounts(self.database)
+        self.sessions = Sessions(self.database)
         self.machines = Machines(self.database, self.workspace_id)
         self.rules = Rulebook(self.database)
         self.senders = Senders(self.database, self.workspace_id)

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from whatchanged.errors import CredentialError
 from whatchanged.records.times import now_ns, time_text
@@ -18,7 +18,7 @@ from whatchanged.server.control.groups import group_name
 from whatchanged.server.control.refusals import bad_request, forbidden, not_found
 from whatchanged.server.control.tokens import new_id, new_secret, person_token, same, secret_hash, split
 
-__all__ = ["LOCAL_TOKEN_ID", "SENDER_ROLE", "NewToken", "People", "Person", "Role", "store_token"]
+__all__ = ["LOCAL_TOKEN_ID", "SENDER_ROLE", "NewToken", "People", "Person", "Role", "store_token", "token_person"]
 
 LOCAL_TOKEN_ID = "local"  # noqa: S105 - the id, not the secret
 SENDER_ROLE = "Sender"
@@ -48,9 +48,11 @@ class Role(IntEnum):
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a token speaks for."""
+    """Who asks: a token speaks for him, or he has an account."""
 
-    token_id: str
+    token_id: str = ""
+    account: str = ""
+    """Key of his account; empty: it is a token that speaks."""
     name: str
     role: Role
     groups: frozenset[str] | None = None
@@ -59,7 +61,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def actor(self) -> str:
         """Name in the audit log."""
-        return f"token:{self.token_id}"
+        return f"account:{self.account}" if self.account else f"token:{self.token_id}"
 
     def may_see(self, group: str) -> bool:
         """Say whether machines of `group` are this person's business."""
@@ -109,12 +111,7 @@ class People:
             row = connection.execute(select(schema.tokens).where(schema.tokens.c.id == token_id)).one_or_none()
         if row is None or not same(secret, row.hash):
             raise CredentialError("the token is not known")
-        if row.expires_at is not None and row.expires_at < now_ns():
-            raise CredentialError("the token is over its time")
-        if row.sender is not None:
-            raise forbidden("the token sends records and may do nothing else")
-        groups = None if row.machine_groups is None else frozenset(msgspec.json.decode(row.machine_groups))
-        return Person(token_id=row.id, name=row.name, role=Role.of(row.role), groups=groups)
+        return token_person(row)
 
     def create(
         self, actor: str, name: str, role: Role, groups: Iterable[str] | None = None, expires_at: int | None = None
@@ -138,7 +135,7 @@ class People:
             row = connection.execute(select(schema.tokens.c.hash).where(schema.tokens.c.id == token_id)).one_or_none()
             if row is not None and same(secret, row.hash):
                 return
-            connection.execute(delete(schema.tokens).where(schema.tokens.c.id == token_id))
+            _forget(connection, token_id)
             _insert(connection, "server", NewToken(token_id, secret, "owner of this installation", Role.OWNER.label))
             note(connection, "server", "token.local", token_id)
 
@@ -172,10 +169,26 @@ class People:
         if token_id == LOCAL_TOKEN_ID:
             raise bad_request("remove local.token and start the server anew to change the installation's own token")
         with self._database.write() as connection:
-            removed = connection.execute(delete(schema.tokens).where(schema.tokens.c.id == token_id)).rowcount
-            if not removed:
+            if not _forget(connection, token_id):
                 raise not_found("Token", token_id)
             note(connection, actor, "token.remove", token_id)
+
+
+def token_person(row: Row[Any]) -> Person:
+    """Return whom the token of this row of `tokens` speaks for; raises CredentialError, Refusal."""
+    if row.expires_at is not None and row.expires_at < now_ns():
+        raise CredentialError("the token is over its time")
+    if row.sender is not None:
+        raise forbidden("the token sends records and may do nothing else")
+    groups = None if row.machine_groups is None else frozenset(msgspec.json.decode(row.machine_groups))
+    return Person(token_id=row.id, name=row.name, role=Role.of(row.role), groups=groups)
+
+
+def _forget(connection: Connection, token_id: str) -> bool:
+    """Remove a token with the sessions that speak for it; says whether there was one."""
+    for table in (schema.sessions, schema.sign_in_links):
+        connection.execute(delete(table).where(table.c.token_id == token_id))
+    return bool(connection.execute(delete(schema.tokens).where(schema.tokens.c.id == token_id)).rowcount)
 
 
 def store_token(connection: Connection, actor: str, token: NewToken) -> None:

@@ -1,7 +1,8 @@
 """Tables of the control plane.
 
-Times are whole nanoseconds since 1970 UTC, as everywhere in the records. Secrets are never here, only their
-SHA-256. `migrations/` brings a database to this shape; a test says that both agree.
+Times are whole nanoseconds since 1970 UTC, as everywhere in the records. Secrets are never here, only their SHA-256,
+and of passwords, which people choose, what `passwords` makes of them. `migrations/` brings a database to this shape; a
+test says that both agree.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sqlalchemy import (
 
 __all__ = [
     "METADATA",
+    "accounts",
     "associations",
     "audit",
     "credentials",
@@ -35,6 +37,8 @@ __all__ = [
     "rules",
     "saved_queries",
     "senders",
+    "sessions",
+    "sign_in_links",
     "tokens",
 ]
 
@@ -56,6 +60,42 @@ tokens = Table(
     Column("created_by", String(128), nullable=False),
     Column("expires_at", BigInteger),
     Column("sender", String(36)),  # id of the sender that it is for; NULL: a person or program that asks
+)
+
+accounts = Table(
+    "accounts",
+    METADATA,
+    Column("key", String(128), primary_key=True),  # the name in lower case
+    Column("name", String(128), nullable=False),
+    Column("password", String(256), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("machine_groups", Text),  # JSON list; NULL: all groups
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", String(128), nullable=False),
+)
+
+# A session or link speaks for an account or for a token, and ends with it.
+sessions = Table(
+    "sessions",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("hash", String(64), nullable=False),
+    Column("account", String(128)),
+    Column("token_id", String(32)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("sessions_by_end", "expires_at"),
+)
+
+sign_in_links = Table(
+    "sign_in_links",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("hash", String(64), nullable=False),
+    Column("account", String(128)),
+    Column("token_id", String(32)),
+    Column("expires_at", BigInteger, nullable=False),
 )
 
 senders = Table(

@@ -8,6 +8,8 @@ the hash is compared, in constant time.
 wcp1.<id>.<secret>                      a person or program
 wce1.<id>.<secret>.<CA digest or ->     enrolment
 wcm1.<machine id>.<secret>              a machine
+wcs1.<id>.<secret>                      a session of a browser
+wcl1.<id>.<secret>                      a link that signs in once
 wci1.<claims>.<mac>                     ingestion: signed, kept nowhere, lives an hour
 ```
 """

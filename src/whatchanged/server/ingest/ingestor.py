@@ -114,6 +114,7 @@ class Ingestor:
         self._resyncing: dict[tuple[str, str], _Resync] = {}
         self._skew: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._listeners: list[Callable[[], None]] = []
         self._closed = False
         self._counts = dict.fromkeys(
             ("rows", "bodies", "duplicates", "gaps", "lost_records", "forks", "resyncs", "refused", "commits"), 0
@@ -151,6 +152,10 @@ class Ingestor:
             return await asyncio.wrap_future(self._submit(upload))
         finally:
             self._slots.release()
+
+    def on_stored(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever rows were stored, in the commit thread."""
+        self._listeners.append(listener)
 
     def metrics(self) -> dict[str, int]:
         """Return counters since the start, and the depth of the queue."""
@@ -334,6 +339,9 @@ class Ingestor:
                 self._counts["gaps"] += len(decision.missing)
                 self._counts["lost_records"] += sum(m.count for m in decision.missing)
                 self._counts["forks"] += len(decision.forked)
+        if added:
+            for listener in self._listeners:
+                listener()
         for submission, decision in group.members:
             try:
                 self._ask(submission.upload, decision)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from whatchanged.server.control.migrations.versions import v0001_first, v0002_senders, v0003_saved_queries
+from whatchanged.server.control.migrations.versions import (
+    v0001_first,
+    v0002_senders,
+    v0003_saved_queries,
+    v0004_sign_in,
+)
 
 __all__ = ["STEPS"]
 
-STEPS = (v0001_first, v0002_senders, v0003_saved_queries)
+STEPS = (v0001_first, v0002_senders, v0003_saved_queries, v0004_sign_in)

@@ -1,0 +1,107 @@
+"""Shapes of answers, for the OpenAPI document: what handlers answer with as rows has its type here.
+
+Rows of the tables derive from `records.tables`, as everything about them does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar.openapi.datastructures import ResponseSpec
+
+from whatchanged.records import tables
+from whatchanged.records.columns import ColumnType, Table
+
+__all__ = ["Associations", "Changes", "Health", "Inventory", "Machine", "Machines", "Tables", "answers"]
+
+_TYPES: dict[ColumnType, Any] = {
+    ColumnType.LONG: int,
+    ColumnType.INT: int,
+    ColumnType.REAL: float,
+    ColumnType.BOOL: bool,
+}
+"""As JSON has them; everything else is text."""
+
+
+def _page(name: str, table: Table) -> Any:
+    """Return the type of a page of rows of `table`; what a row has nothing of is left out."""
+    names = [(column.name, _TYPES.get(column.type, str)) for column in table.columns]
+    fields = [(column, type_ | msgspec.UnsetType, msgspec.UNSET) for column, type_ in names]
+    row: Any = msgspec.defstruct(table.name, fields, module=__name__)
+    cursor = ("nextCursor", str | msgspec.UnsetType, msgspec.UNSET)
+    return msgspec.defstruct(name, [("value", list[row]), cursor], module=__name__)
+
+
+Changes = _page("Changes", tables.CONFIGURATION_CHANGE)
+Inventory = _page("Inventory", tables.CONFIGURATION_DATA)
+Health = _page("Health", tables.TRACKING_HEALTH)
+
+
+class Machine(msgspec.Struct, rename="camel"):
+    """A machine."""
+
+    id: str
+    name: str
+    computer: str
+    machine_group: str
+    resource_id: str
+    os_type: str
+    os_name: str
+    vm_uuid: str
+    agent_version: str
+    status: str
+    """`active`, `revoked` or `decommissioned`."""
+    enrolled_at: str
+    last_contact: str
+    silent_since: str | None
+
+
+class Machines(msgspec.Struct):
+    """The machines."""
+
+    value: list[Machine]
+
+
+class Association(msgspec.Struct):
+    """A rule for a machine or a group."""
+
+    name: str
+    rule: str
+    machine: str | None
+    group: str | None
+
+
+class Associations(msgspec.Struct):
+    """The associations."""
+
+    value: list[Association]
+
+
+class Column(msgspec.Struct):
+    """A column of an answer."""
+
+    name: str
+    type: str
+    """A type of KQL."""
+
+
+class Result(msgspec.Struct):
+    """A table of an answer."""
+
+    name: str
+    columns: list[Column]
+    rows: list[list[Any]]
+
+
+class Tables(msgspec.Struct):
+    """The answer to a query."""
+
+    tables: list[Result]
+    error: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    """Why this is not everything."""
+
+
+def answers(shape: Any) -> dict[int, ResponseSpec]:
+    """Return what a handler says of its answer."""
+    return {200: ResponseSpec(shape, generate_examples=False, description="Done")}
