@@ -12,12 +12,16 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
+# The portal: built whenever one of its sources is newer.
+PORTAL := src/whatchanged/server/portal/index.html
+PORTAL_SOURCES := packaging/build-portal $(wildcard portal/*.*) $(shell find portal/src -type f ! -name schema.d.ts)
+
 .PHONY: run test check bench soak clean
 
-run: $(VENV)/.run
+run: $(VENV)/.run $(PORTAL)
 	exec $(BIN)/whatchanged up $(ARGS)
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(PORTAL)
 	tests/system-packages
 	tests/vendor-parser $(BIN)/python
 	tests/azure-monitor-query $(BIN)/python
@@ -30,6 +34,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/mypy --platform win32
 	$(BIN)/lint-imports
+	packaging/build-portal $(BIN)/python check
 
 bench: $(VENV)/.dev
 	benchmarks/system-packages
@@ -39,7 +44,7 @@ soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) portal/node_modules $(dir $(PORTAL)) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # A stamp file a step: the second run begins at once.
 $(VENV)/.pip:
@@ -55,3 +60,6 @@ $(VENV)/.run: $(VENV)/.pip pyproject.toml
 $(VENV)/.dev: $(VENV)/.run pyproject.toml
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
+
+$(PORTAL): $(PORTAL_SOURCES) | $(VENV)/.pip
+	packaging/build-portal $(BIN)/python

@@ -1,0 +1,92 @@
+/** What the server is asked, and how it says no. */
+import type { components } from "./schema";
+
+export type Schemas = components["schemas"];
+export type Session = Schemas["Session"];
+export type Machine = Schemas["Machine"];
+export type ChangeRow = Schemas["ConfigurationChange"];
+export type InventoryRow = Schemas["ConfigurationData"];
+export type HealthRow = Schemas["TrackingHealth"];
+
+/** A refusal, with what the server says about it. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+const signedOut = new Set<() => void>();
+
+/** Be told when the server does not know this browser any more. */
+export function onSignedOut(listener: () => void): () => void {
+  signedOut.add(listener);
+  return () => signedOut.delete(listener);
+}
+
+interface Refusal {
+  error?: { code?: string; message?: string; innererror?: { message?: string } };
+}
+
+async function refusal(response: Response): Promise<Refused> {
+  const body = (await response.json().catch(() => ({}))) as Refusal;
+  const message = body.error?.innererror?.message ?? body.error?.message ?? `the server answered ${response.status}`;
+  return new Refused(response.status, body.error?.code ?? "", message);
+}
+
+export async function request<T>(
+  method: string,
+  path: string,
+  options: { body?: unknown; signal?: AbortSignal | undefined; quiet?: boolean } = {},
+): Promise<T> {
+  const given: RequestInit = { method, credentials: "same-origin", signal: options.signal ?? null };
+  if (options.body !== undefined) {
+    given.body = JSON.stringify(options.body);
+    given.headers = { "content-type": "application/json" };
+  }
+  let response: Response;
+  try {
+    response = await fetch(path, given);
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Refused(0, "NoAnswer", "The server does not answer. Is it running, and is this machine connected to it?");
+  }
+  if (!response.ok) {
+    if (response.status === 401 && !options.quiet) for (const listener of [...signedOut]) listener();
+    throw await refusal(response);
+  }
+  return (response.status === 204 ? undefined : await response.json()) as T;
+}
+
+export type Value = string | number | boolean | null;
+export type Row = Record<string, Value>;
+
+/** A query with its values beside it: they never become a part of its text. */
+export interface Question {
+  text: string;
+  parameters: Record<string, string>;
+}
+
+export interface Answer {
+  rows: Row[];
+  /** Why these are not all rows; empty: they are. */
+  cut: string;
+}
+
+interface Partial {
+  details?: { message?: string }[];
+}
+
+export async function ask(question: Question, signal?: AbortSignal): Promise<Answer> {
+  const body = { query: question.text, parameters: question.parameters };
+  const answer = await request<Schemas["Tables"]>("POST", "/v1/workspaces/default/query", { body, signal });
+  const [table] = answer.tables;
+  if (!table) return { rows: [], cut: "" };
+  const names = table.columns.map((column) => column.name);
+  const rows = table.rows.map((cells) => Object.fromEntries(names.map((name, at) => [name, cells[at] as Value])));
+  const partial = answer.error as Partial | undefined;
+  return { rows, cut: partial?.details?.[0]?.message ?? (partial ? "the answer was cut" : "") };
+}

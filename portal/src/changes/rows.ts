@@ -1,0 +1,98 @@
+/** Changes as the list shows them: which columns are asked for, what an item is called, what happened to it. */
+import type { ChangeRow, Row } from "../api/client";
+
+export const LISTED = [
+  "ChangeId",
+  "TransactionId",
+  "TimeGenerated",
+  "IngestedAt",
+  "Computer",
+  "SourceComputerId",
+  "ConfigChangeType",
+  "ChangeCategory",
+  "FieldsChanged",
+  "Name",
+  "FileSystemPath",
+  "PreviousFileSystemPath",
+  "RegistryKey",
+  "ValueName",
+  "SoftwareName",
+  "SvcName",
+  "SvcDisplayName",
+  "SvcChangeType",
+  "SvcState",
+  "SvcPreviousState",
+  "SvcStartupType",
+  "SvcPreviousStartupType",
+  "SvcRunlevels",
+  "SvcPreviousRunlevels",
+  "Current",
+  "Previous",
+  "Publisher",
+  "Size",
+  "PreviousSize",
+  "ValueData",
+  "PreviousValueData",
+  "InitiatingProcessName",
+  "InitiatingProcessAccountName",
+  "ExplainedBy",
+  "DetectedBy",
+] as const;
+
+/** A row of an answer, with the types that its table gives its columns; null stands for nothing. */
+export type Change = { [Name in keyof ChangeRow]?: ChangeRow[Name] | null };
+
+export const asChange = (row: Row) => row as Change;
+
+/** As `ITEM` of the filter has it. */
+export function itemName(row: Change): string {
+  if (row.FileSystemPath) return row.FileSystemPath;
+  if (row.RegistryKey) return `${row.RegistryKey}\\${row.ValueName ?? ""}`;
+  return row.SoftwareName || row.SvcName || row.Name || "";
+}
+
+const KINDS: Record<string, string> = {
+  Files: "File",
+  Software: "Software",
+  Daemons: "Daemon",
+  WindowsServices: "Service",
+  Registry: "Registry",
+};
+
+export const kindText = (kind: string | null | undefined) => KINDS[kind ?? ""] ?? kind ?? "";
+
+function fromTo(before: string | null | undefined, after: string | null | undefined): string {
+  return `${before || "(nothing)"} → ${after || "(nothing)"}`;
+}
+
+/** Say in a few words what is other than before. */
+export function whatChanged(row: Change): string {
+  if (row.PreviousFileSystemPath) return `renamed from ${row.PreviousFileSystemPath}`;
+  if (row.ChangeCategory !== "Modified")
+    return row.Current ? `${row.ChangeCategory} ${row.Current}` : (row.ChangeCategory ?? "");
+  switch (row.SvcChangeType) {
+    case "State":
+      return `state ${fromTo(row.SvcPreviousState, row.SvcState)}`;
+    case "StartupType":
+      return `startup ${fromTo(row.SvcPreviousStartupType, row.SvcStartupType)}`;
+    case "Runlevels":
+      return `enablement ${fromTo(row.SvcPreviousRunlevels, row.SvcRunlevels)}`;
+  }
+  if (row.ConfigChangeType === "Software" && row.Previous !== row.Current) return fromTo(row.Previous, row.Current);
+  if (row.ConfigChangeType === "Registry" && row.PreviousValueData !== row.ValueData) {
+    return fromTo(row.PreviousValueData, row.ValueData);
+  }
+  return (row.FieldsChanged ?? "").split(",").filter(Boolean).join(", ");
+}
+
+export function actorText(row: Change): string {
+  const who = [row.InitiatingProcessName, row.InitiatingProcessAccountName].filter(Boolean).join(" as ");
+  return who || (row.ExplainedBy ?? "");
+}
+
+/** Newest first; the id breaks ties, as in the query. */
+export function newestFirst(one: Change, other: Change): number {
+  const [a, b] = [one.TimeGenerated ?? "", other.TimeGenerated ?? ""];
+  if (a !== b) return a < b ? 1 : -1;
+  return (one.ChangeId ?? "") < (other.ChangeId ?? "") ? 1 : -1;
+}

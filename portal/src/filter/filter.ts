@@ -1,0 +1,180 @@
+/** The one filter of all pages: what it is, how it stands in the address, how it becomes a query. */
+import type { Question } from "../api/client";
+
+export type Table = "ConfigurationChange" | "ConfigurationData";
+
+interface Field {
+  label: string;
+  /** Expression in KQL, by table; a table that is missing has nothing of the kind. */
+  in: Partial<Record<Table, string>>;
+  /** The column is a list, comma-separated: any of it counts. */
+  list?: true;
+}
+
+export const ITEM =
+  "case(isnotempty(FileSystemPath), FileSystemPath, " +
+  "isnotempty(RegistryKey), strcat(RegistryKey, '\\\\', ValueName), " +
+  "isnotempty(SoftwareName), SoftwareName, isnotempty(SvcName), SvcName, Name)";
+
+function both(expression: string): Record<Table, string> {
+  return { ConfigurationChange: expression, ConfigurationData: expression };
+}
+
+export const FIELDS = {
+  kind: { label: "Kind", in: { ConfigurationChange: "ConfigChangeType", ConfigurationData: "ConfigDataType" } },
+  category: { label: "Change", in: { ConfigurationChange: "ChangeCategory" } },
+  machine: { label: "Machine", in: both("Computer") },
+  item: { label: "Item", in: both(ITEM) },
+  fields: { label: "Fields changed", in: { ConfigurationChange: "FieldsChanged" }, list: true },
+  program: { label: "Program", in: { ConfigurationChange: "InitiatingProcessName" } },
+  account: { label: "Account", in: { ConfigurationChange: "InitiatingProcessAccountName" } },
+  publisher: { label: "Publisher", in: both("Publisher") },
+  version: { label: "Version", in: { ConfigurationData: "CurrentVersion" } },
+  state: { label: "State", in: both("SvcState") },
+  transaction: { label: "Transaction", in: { ConfigurationChange: "TransactionId" } },
+} as const satisfies Record<string, Field>;
+
+export type FieldName = keyof typeof FIELDS;
+
+export const FIELD_NAMES = Object.keys(FIELDS) as FieldName[];
+
+const field = (name: FieldName): Field => FIELDS[name];
+
+export interface Condition {
+  field: FieldName;
+  not: boolean;
+  values: string[];
+}
+
+export const WINDOWS = {
+  "1h": "Last hour",
+  "24h": "Last 24 hours",
+  "7d": "Last 7 days",
+  "30d": "Last 30 days",
+  all: "All time",
+} as const;
+
+export type Window = keyof typeof WINDOWS;
+
+const AS_USUAL: Window = "24h";
+
+export interface Filter {
+  window: Window;
+  /** Begin and end in ISO 8601; both empty: `window` counts. */
+  from: string;
+  to: string;
+  text: string;
+  conditions: Condition[];
+}
+
+export function read(query: URLSearchParams): Filter {
+  const named = query.get("in") ?? "";
+  const conditions: Condition[] = [];
+  for (const name of FIELD_NAMES) {
+    for (const not of [false, true]) {
+      const values = query.getAll(`${not ? "not" : "is"}.${name}`);
+      if (values.length) conditions.push({ field: name, not, values });
+    }
+  }
+  return {
+    window: named in WINDOWS ? (named as Window) : AS_USUAL,
+    from: moment(query.get("from")),
+    to: moment(query.get("to")),
+    text: query.get("text") ?? "",
+    conditions,
+  };
+}
+
+function moment(text: string | null): string {
+  const time = text ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(time) ? "" : new Date(time).toISOString();
+}
+
+/** Return the address' query with this filter in it, and whatever else stands there. */
+export function write(filter: Filter, query: URLSearchParams): URLSearchParams {
+  const written = new URLSearchParams();
+  for (const [name, value] of query) {
+    if (!/^((is|not)\..*|in|from|to|text)$/.test(name)) written.append(name, value);
+  }
+  if (filter.from || filter.to) {
+    if (filter.from) written.set("from", filter.from);
+    if (filter.to) written.set("to", filter.to);
+  } else if (filter.window !== AS_USUAL) written.set("in", filter.window);
+  if (filter.text) written.set("text", filter.text);
+  for (const { field: name, not, values } of filter.conditions) {
+    for (const value of values) written.append(`${not ? "not" : "is"}.${name}`, value);
+  }
+  return written;
+}
+
+/** Return the filter with one more value: "only this" goes to what is there, "not this" takes it away. */
+export function narrowed(filter: Filter, name: FieldName, value: string, not: boolean): Filter {
+  const others = filter.conditions.filter((one) => one.field !== name || one.not !== not);
+  const there = filter.conditions.find((one) => one.field === name && one.not === not);
+  const values = not ? [...new Set([...(there?.values ?? []), value])] : [value];
+  return { ...filter, conditions: [...others, { field: name, not, values }] };
+}
+
+export function without(filter: Filter, name: FieldName, not: boolean): Filter {
+  return { ...filter, conditions: filter.conditions.filter((one) => one.field !== name || one.not !== not) };
+}
+
+export function isEmpty(filter: Filter): boolean {
+  return !filter.text && !filter.conditions.length;
+}
+
+/** What a page asks: `where` lines of the filter, and values as parameters. */
+export class Asking {
+  private readonly declared: string[] = [];
+  private readonly values: Record<string, string> = {};
+
+  /** Return the name of a parameter that has this value. */
+  value(value: string, type: "string" | "datetime" = "string"): string {
+    const name = `v${this.declared.length}`;
+    this.declared.push(`${name}:${type}`);
+    this.values[name] = value;
+    return name;
+  }
+
+  /** Return the lines that let through what the filter lets through. `timed`: its time counts, too. */
+  where(filter: Filter, table: Table, timed = true): string {
+    const lines: string[] = [];
+    if (timed) lines.push(...this.times(filter));
+    for (const condition of filter.conditions) {
+      const line = this.condition(condition, table);
+      if (line) lines.push(line);
+    }
+    if (filter.text) {
+      const text = this.value(filter.text);
+      const columns = [ITEM, "Name", "SoftwareName", "SvcDisplayName", "Publisher", "Computer"];
+      if (table === "ConfigurationChange") columns.push("PreviousFileSystemPath", "InitiatingProcessCommandLine");
+      lines.push(columns.map((column) => `${column} contains ${text}`).join(" or "));
+    }
+    return lines.map((line) => `| where ${line}\n`).join("");
+  }
+
+  question(text: string): Question {
+    const head = this.declared.length ? `declare query_parameters(${this.declared.join(", ")});\n` : "";
+    return { text: head + text, parameters: this.values };
+  }
+
+  private times(filter: Filter): string[] {
+    if (!filter.from && !filter.to) return filter.window === "all" ? [] : [`TimeGenerated > ago(${filter.window})`];
+    const lines: string[] = [];
+    if (filter.from) lines.push(`TimeGenerated >= ${this.value(filter.from, "datetime")}`);
+    if (filter.to) lines.push(`TimeGenerated < ${this.value(filter.to, "datetime")}`);
+    return lines;
+  }
+
+  private condition(condition: Condition, table: Table): string {
+    const { in: columns, list } = field(condition.field);
+    const column = columns[table];
+    if (!column) return "";
+    const names = condition.values.map((value) => this.value(value));
+    if (list) {
+      const any = names.map((name) => `strcat(',', ${column}, ',') contains_cs strcat(',', ${name}, ',')`).join(" or ");
+      return condition.not ? `not(${any})` : any;
+    }
+    return `${column} ${condition.not ? "!in" : "in"} (${names.join(", ")})`;
+  }
+}

@@ -1,0 +1,35 @@
+import { createDOMRenderer, RendererProvider } from "@fluentui/react-components";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { Refused } from "./api/client";
+import { App } from "./shell/App";
+import "./page.css";
+
+// Styles are made while the page runs: they bear the nonce that the policy of this answer allows.
+const nonce = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
+const renderer = createDOMRenderer(document, { styleElementAttributes: { nonce } });
+
+const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      // What the server refused it refuses again; what it could not do it may do the next time.
+      retry: (failures, error) =>
+        failures < 2 && error instanceof Refused && (error.status >= 500 || error.status === 429),
+      refetchOnWindowFocus: false,
+      staleTime: 5_000,
+    },
+  },
+});
+
+const root = document.getElementById("root");
+if (!root) throw new Error("the page has no root");
+createRoot(root).render(
+  <StrictMode>
+    <RendererProvider renderer={renderer} targetDocument={document}>
+      <QueryClientProvider client={queries}>
+        <App />
+      </QueryClientProvider>
+    </RendererProvider>
+  </StrictMode>,
+);

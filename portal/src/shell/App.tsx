@@ -1,0 +1,55 @@
+import { FluentProvider, makeStyles, Spinner, tokens } from "@fluentui/react-components";
+import { type ComponentType, lazy, Suspense, useRef } from "react";
+import { usePlace } from "../location";
+import { Problem } from "../states/Problem";
+import { Frame } from "./Frame";
+import type { PageProps } from "./page";
+import { SignIn } from "./SignIn";
+import { useSession } from "./session";
+import { useTheme } from "./theme";
+
+const Changes = lazy(() => import("../changes/Changes"));
+const Inventory = lazy(() => import("../inventory/Inventory"));
+const Machines = lazy(() => import("../machines/Machines"));
+const Overview = lazy(() => import("../overview/Overview"));
+
+const PAGES: Record<string, ComponentType<PageProps>> = {
+  "/": Overview,
+  "/changes": Changes,
+  "/inventory": Inventory,
+  "/machines": Machines,
+};
+
+const useStyles = makeStyles({
+  whole: { height: "100%", backgroundColor: tokens.colorNeutralBackground2 },
+  wait: { padding: tokens.spacingVerticalXXXL },
+});
+
+export function App() {
+  const styles = useStyles();
+  const { theme, dark, toggle } = useTheme();
+  const { path } = usePlace();
+  const session = useSession();
+  const wasSignedIn = useRef(false);
+  if (session.data) wasSignedIn.current = true;
+  const Page = PAGES[path] ?? Overview;
+  const wait = <Spinner className={styles.wait} label="Loading" />;
+
+  let content = wait;
+  if (session.error) content = <Problem error={session.error} again={() => void session.refetch()} />;
+  else if (session.data === null) content = <SignIn over={wasSignedIn.current} />;
+  else if (session.data) {
+    content = (
+      <Frame session={session.data} dark={dark} toggleTheme={toggle}>
+        <Suspense fallback={wait}>
+          <Page session={session.data} dark={dark} />
+        </Suspense>
+      </Frame>
+    );
+  }
+  return (
+    <FluentProvider theme={theme} className={styles.whole}>
+      {content}
+    </FluentProvider>
+  );
+}

@@ -1,0 +1,43 @@
+/** Who is signed in. */
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { onSignedOut, Refused, request, type Session } from "../api/client";
+
+const KEY = ["session"];
+
+async function current(signal: AbortSignal): Promise<Session | null> {
+  try {
+    return await request<Session>("GET", "/api/v1/session", { signal, quiet: true });
+  } catch (error) {
+    if (error instanceof Refused && error.status === 401) return null;
+    throw error;
+  }
+}
+
+/** Return the session; null: nobody is signed in. */
+export function useSession() {
+  const client = useQueryClient();
+  const session = useQuery({
+    queryKey: KEY,
+    queryFn: ({ signal }) => current(signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  useEffect(() => onSignedOut(() => client.setQueryData(KEY, null)), [client]);
+  return session;
+}
+
+export function useSigning() {
+  const client = useQueryClient();
+  return {
+    signIn: async (body: Record<string, string>) => {
+      const session = await request<Session>("POST", "/api/v1/sign-in", { body, quiet: true });
+      client.clear();
+      client.setQueryData(KEY, session);
+    },
+    signOut: async () => {
+      await request("DELETE", "/api/v1/session", { quiet: true });
+      client.clear();
+      client.setQueryData(KEY, null);
+    },
+  };
+}
