@@ -6,6 +6,7 @@ import { useFilter } from "../filter/useFilter";
 import { type Column, Grid, type Line } from "../grid/Grid";
 import { go, usePlace } from "../location";
 import { agoText, whenText } from "../moments";
+import { Heading } from "../shell/Heading";
 import { Problem } from "../states/Problem";
 import { WhyEmpty } from "../states/WhyEmpty";
 import { Details } from "./Details";
@@ -25,7 +26,6 @@ const useStyles = makeStyles({
   },
   card: { display: "flex", flexDirection: "column", minWidth: 0, overflow: "hidden" },
   clip: { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap", display: "block" },
-  head: { position: "absolute", width: "1px", height: "1px", overflow: "hidden", clipPath: "inset(50%)" },
 });
 
 export const CATEGORY_COLORS = { Added: "success", Removed: "danger", Modified: "informative" } as const;
@@ -40,7 +40,7 @@ export function Category({ value }: { value: string | null | undefined }) {
 }
 
 export const COLUMNS: Column<Change>[] = [
-  { id: "time", label: "Time", width: "10.5rem", text: (row) => whenText(row.TimeGenerated) },
+  { id: "time", label: "Time", width: "12rem", text: (row) => whenText(row.TimeGenerated) },
   { id: "machine", label: "Machine", width: "minmax(7rem, 1fr)", text: (row) => row.Computer ?? "", field: "machine" },
   {
     id: "kind",
@@ -127,7 +127,7 @@ export default function Changes() {
 
   return (
     <>
-      <h1 className={styles.head}>Changes</h1>
+      <Heading>Changes</Heading>
       <FilterBar table="ConfigurationChange">
         <Switch
           label="By transaction"

@@ -1,48 +1,17 @@
-import {
-  Button,
-  DrawerBody,
-  DrawerHeader,
-  DrawerHeaderTitle,
-  InlineDrawer,
-  makeStyles,
-  mergeClasses,
-  OverlayDrawer,
-  Spinner,
-  Tab,
-  TabList,
-  Text,
-  tokens,
-} from "@fluentui/react-components";
-import { DismissRegular } from "@fluentui/react-icons";
+import { Button, makeStyles, mergeClasses, Spinner, Tab, TabList, Text, tokens } from "@fluentui/react-components";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { ask, type Question, type Value } from "../api/client";
 import { Asking, type FieldName, ITEM } from "../filter/filter";
 import { whenText } from "../moments";
-import { useMedia } from "../shell/media";
+import { Drawer } from "../states/Drawer";
+import { Facts } from "../states/Facts";
 import { Problem } from "../states/Problem";
 import { Category } from "./Changes";
 import { type Property, properties } from "./properties";
 import { asChange, type Change, itemName, kindText, whatChanged } from "./rows";
 
 const useStyles = makeStyles({
-  drawer: { width: "min(44rem, 100vw)" },
-  title: { overflowWrap: "anywhere" },
-  body: {
-    display: "flex",
-    flexDirection: "column",
-    rowGap: tokens.spacingVerticalM,
-    paddingBottom: tokens.spacingVerticalXL,
-  },
-  facts: {
-    display: "grid",
-    gridTemplateColumns: "max-content 1fr",
-    columnGap: tokens.spacingHorizontalL,
-    rowGap: tokens.spacingVerticalXS,
-    margin: 0,
-  },
-  fact: { margin: 0, overflowWrap: "anywhere", whiteSpace: "pre-wrap" },
-  name: { color: tokens.colorNeutralForeground2 },
   table: { borderCollapse: "collapse", width: "100%", tableLayout: "fixed" },
   cell: {
     textAlign: "left",
@@ -89,7 +58,6 @@ function one(id: string): Question {
 
 export function Details({ id, close, show, narrow }: DetailsProps) {
   const styles = useStyles();
-  const beside = useMedia("(min-width: 1100px)");
   const [tab, setTab] = useState("properties");
   const found = useQuery({
     queryKey: ["change", id],
@@ -97,58 +65,28 @@ export function Details({ id, close, show, narrow }: DetailsProps) {
     staleTime: Number.POSITIVE_INFINITY,
   });
   const row = found.data;
-  const content = (
-    <>
-      <DrawerHeader>
-        <DrawerHeaderTitle
-          className={styles.title}
-          action={<Button appearance="subtle" aria-label="Close" icon={<DismissRegular />} onClick={close} />}
-        >
-          {row ? itemName(row) : "Change"}
-        </DrawerHeaderTitle>
-        {row && (
-          <TabList selectedValue={tab} onTabSelect={(_, { value }) => setTab(String(value))} size="small">
-            <Tab value="properties">Properties</Tab>
-            <Tab value="history">History</Tab>
-            <Tab value="machines">Other machines</Tab>
-            <Tab value="raw">Record</Tab>
-          </TabList>
-        )}
-      </DrawerHeader>
-      <DrawerBody>
-        <div className={styles.body}>
-          {found.isPending && <Spinner label="Looking it up" />}
-          {found.error && <Problem error={found.error} again={() => void found.refetch()} />}
-          {row === null && (
-            <Text>
-              There is no such change, or it belongs to a machine that you may not see. Its record may be over its time.
-            </Text>
-          )}
-          {row && tab === "properties" && <Properties row={row} narrow={narrow} />}
-          {row && tab === "history" && <History row={row} show={show} />}
-          {row && tab === "machines" && <Elsewhere row={row} show={show} />}
-          {row && tab === "raw" && <pre className={styles.raw}>{JSON.stringify(filled(row), null, 2)}</pre>}
-        </div>
-      </DrawerBody>
-    </>
+  const tabs = row && (
+    <TabList selectedValue={tab} onTabSelect={(_, { value }) => setTab(String(value))} size="small">
+      <Tab value="properties">Properties</Tab>
+      <Tab value="history">History</Tab>
+      <Tab value="machines">Other machines</Tab>
+      <Tab value="raw">Record</Tab>
+    </TabList>
   );
-  if (beside) {
-    return (
-      <InlineDrawer open separator position="end" className={styles.drawer} role="complementary" aria-label="Change">
-        {content}
-      </InlineDrawer>
-    );
-  }
   return (
-    <OverlayDrawer
-      open
-      position="end"
-      className={styles.drawer}
-      aria-label="Change"
-      onOpenChange={(_, { open }) => open || close()}
-    >
-      {content}
-    </OverlayDrawer>
+    <Drawer of="Change" title={row ? itemName(row) : "Change"} tabs={tabs} close={close}>
+      {found.isPending && <Spinner label="Looking it up" />}
+      {found.error && <Problem error={found.error} again={() => void found.refetch()} />}
+      {row === null && (
+        <Text>
+          There is no such change, or it belongs to a machine that you may not see. Its record may be over its time.
+        </Text>
+      )}
+      {row && tab === "properties" && <Properties row={row} narrow={narrow} />}
+      {row && tab === "history" && <History row={row} show={show} />}
+      {row && tab === "machines" && <Elsewhere row={row} show={show} />}
+      {row && tab === "raw" && <pre className={styles.raw}>{JSON.stringify(filled(row), null, 2)}</pre>}
+    </Drawer>
   );
 }
 
@@ -166,7 +104,7 @@ function Properties({ row, narrow }: { row: Change; narrow: DetailsProps["narrow
     .join(" ");
   const login = row.InitiatingProcessLoginAccountName;
   const facts: [string, string][] = [
-    ["Change", `${row.ChangeCategory}: ${whatChanged(row)}`],
+    ["What", whatChanged(row)],
     ["Kind", kindText(row.ConfigChangeType)],
     ["Machine", row.Computer ?? ""],
     ["Detected", `${whenText(row.TimeGenerated)}${between} (${row.DetectedBy})`],
@@ -181,16 +119,7 @@ function Properties({ row, narrow }: { row: Change; narrow: DetailsProps["narrow
       <div>
         <Category value={row.ChangeCategory} />
       </div>
-      <dl className={styles.facts}>
-        {facts
-          .filter(([, value]) => value)
-          .map(([name, value]) => (
-            <div key={name} style={{ display: "contents" }}>
-              <dt className={styles.name}>{name}</dt>
-              <dd className={styles.fact}>{value}</dd>
-            </div>
-          ))}
-      </dl>
+      <Facts facts={facts} />
       <div>
         <Button size="small" onClick={() => narrow("item", itemName(row), false)}>
           Only this item

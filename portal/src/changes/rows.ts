@@ -68,8 +68,7 @@ function fromTo(before: string | null | undefined, after: string | null | undefi
 /** Say in a few words what is other than before. */
 export function whatChanged(row: Change): string {
   if (row.PreviousFileSystemPath) return `renamed from ${row.PreviousFileSystemPath}`;
-  if (row.ChangeCategory !== "Modified")
-    return row.Current ? `${row.ChangeCategory} ${row.Current}` : (row.ChangeCategory ?? "");
+  if (row.ChangeCategory !== "Modified") return row.Current ?? "";
   switch (row.SvcChangeType) {
     case "State":
       return `state ${fromTo(row.SvcPreviousState, row.SvcState)}`;

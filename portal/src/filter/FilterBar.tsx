@@ -44,8 +44,15 @@ function local(text: string): string {
 
 const absolute = (text: string) => (text ? new Date(text).toISOString() : "");
 
+interface FilterBarProps {
+  table: Table;
+  /** Whether the time of the filter means anything here. */
+  timed?: boolean;
+  children?: ReactNode;
+}
+
 /** `table`: conditions about what it does not have are shown as not used here. */
-export function FilterBar({ table, children }: { table: Table; children?: ReactNode }) {
+export function FilterBar({ table, timed = true, children }: FilterBarProps) {
   const styles = useStyles();
   const { filter, set } = useFilter();
   const [text, setText] = useState(filter.text);
@@ -67,42 +74,46 @@ export function FilterBar({ table, children }: { table: Table; children?: ReactN
         value={text}
         onChange={(_, { value }) => setText(value)}
       />
-      <Dropdown
-        className={styles.time}
-        aria-label="Time"
-        value={shownTime}
-        selectedOptions={spanned ? [] : [filter.window]}
-        onOptionSelect={(_, { optionValue }) =>
-          set({ ...filter, window: (optionValue ?? "24h") as Window, from: "", to: "" })
-        }
-      >
-        {Object.entries(WINDOWS).map(([name, label]) => (
-          <Option key={name} value={name}>
-            {label}
-          </Option>
-        ))}
-      </Dropdown>
-      <Popover trapFocus>
-        <PopoverTrigger disableButtonEnhancement>
-          <Button appearance="subtle" icon={<CalendarRegular />} aria-label="From … to …" />
-        </PopoverTrigger>
-        <PopoverSurface className={styles.span} aria-label="From … to …">
-          <Field label="From">
-            <Input
-              type="datetime-local"
-              value={local(filter.from)}
-              onChange={(_, { value }) => set({ ...filter, from: absolute(value) }, true)}
-            />
-          </Field>
-          <Field label="To">
-            <Input
-              type="datetime-local"
-              value={local(filter.to)}
-              onChange={(_, { value }) => set({ ...filter, to: absolute(value) }, true)}
-            />
-          </Field>
-        </PopoverSurface>
-      </Popover>
+      {timed && (
+        <>
+          <Dropdown
+            className={styles.time}
+            aria-label="Time"
+            value={shownTime}
+            selectedOptions={spanned ? [] : [filter.window]}
+            onOptionSelect={(_, { optionValue }) =>
+              set({ ...filter, window: (optionValue ?? "24h") as Window, from: "", to: "" })
+            }
+          >
+            {Object.entries(WINDOWS).map(([name, label]) => (
+              <Option key={name} value={name}>
+                {label}
+              </Option>
+            ))}
+          </Dropdown>
+          <Popover trapFocus>
+            <PopoverTrigger disableButtonEnhancement>
+              <Button appearance="subtle" icon={<CalendarRegular />} aria-label="From … to …" />
+            </PopoverTrigger>
+            <PopoverSurface className={styles.span} aria-label="From … to …">
+              <Field label="From">
+                <Input
+                  type="datetime-local"
+                  value={local(filter.from)}
+                  onChange={(_, { value }) => set({ ...filter, from: absolute(value) }, true)}
+                />
+              </Field>
+              <Field label="To">
+                <Input
+                  type="datetime-local"
+                  value={local(filter.to)}
+                  onChange={(_, { value }) => set({ ...filter, to: absolute(value) }, true)}
+                />
+              </Field>
+            </PopoverSurface>
+          </Popover>
+        </>
+      )}
       {children}
       {filter.conditions.length > 0 && (
         <TagGroup

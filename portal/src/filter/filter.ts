@@ -31,6 +31,11 @@ export const FIELDS = {
   publisher: { label: "Publisher", in: both("Publisher") },
   version: { label: "Version", in: { ConfigurationData: "CurrentVersion" } },
   state: { label: "State", in: both("SvcState") },
+  weekday: {
+    label: "Weekday (UTC, 0 is Sunday)",
+    in: { ConfigurationChange: "tostring(toint(dayofweek(TimeGenerated) / 1d))" },
+  },
+  hour: { label: "Hour (UTC)", in: { ConfigurationChange: "tostring(hourofday(TimeGenerated))" } },
   transaction: { label: "Transaction", in: { ConfigurationChange: "TransactionId" } },
 } as const satisfies Record<string, Field>;
 
@@ -117,6 +122,22 @@ export function narrowed(filter: Filter, name: FieldName, value: string, not: bo
 
 export function without(filter: Filter, name: FieldName, not: boolean): Filter {
   return { ...filter, conditions: filter.conditions.filter((one) => one.field !== name || one.not !== not) };
+}
+
+const HOUR = 3_600_000;
+const SPANS: Record<Exclude<Window, "all">, number> = {
+  "1h": HOUR,
+  "24h": 24 * HOUR,
+  "7d": 168 * HOUR,
+  "30d": 720 * HOUR,
+};
+
+/** Return begin and end of the filter's time, in milliseconds; null: it has no begin. */
+export function span(filter: Filter, now: number): [number, number] | null {
+  if (filter.from || filter.to) {
+    return filter.from ? [Date.parse(filter.from), filter.to ? Date.parse(filter.to) : now] : null;
+  }
+  return filter.window === "all" ? null : [now - SPANS[filter.window], now];
 }
 
 export function isEmpty(filter: Filter): boolean {

@@ -297,7 +297,9 @@ export function Grid<T>({ label, columns, lines, card, open, selected, narrow, m
                             appearance="subtle"
                             tabIndex={-1}
                             icon={<MoreHorizontalRegular />}
-                            aria-label={`${column.label}: only this, not this`}
+                            // Not of the cell's text; the key `f` does the same.
+                            aria-hidden
+                            title="Only this, not this"
                             onClick={(event) => {
                               event.stopPropagation();
                               setAsked(question(line, index, event.currentTarget));

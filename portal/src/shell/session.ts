@@ -28,16 +28,19 @@ export function useSession() {
 
 export function useSigning() {
   const client = useQueryClient();
+  const become = (session: Session | null) => {
+    // What one person saw is nobody else's business.
+    client.removeQueries({ predicate: (query) => query.queryKey[0] !== KEY[0] });
+    client.setQueryData(KEY, session);
+  };
   return {
     signIn: async (body: Record<string, string>) => {
       const session = await request<Session>("POST", "/api/v1/sign-in", { body, quiet: true });
-      client.clear();
-      client.setQueryData(KEY, session);
+      become(session);
     },
     signOut: async () => {
       await request("DELETE", "/api/v1/session", { quiet: true });
-      client.clear();
-      client.setQueryData(KEY, null);
+      become(null);
     },
   };
 }

@@ -41,8 +41,9 @@ async function facts(filter: Filter, table: Table, signal: AbortSignal): Promise
     ask(
       {
         text:
-          "TrackingHealth | summarize arg_max(TimeGenerated, Status, Reason, Detail) by Computer, Component, Kind, RuleName" +
-          " | where Status in ('Error', 'Failed', 'Partial') or Reason in ('Silent', 'Gap', 'Cloned', 'Fork')" +
+          "TrackingHealth | where TimeGenerated > ago(7d)" +
+          " | summarize arg_max(TimeGenerated, Status, Detail) by Computer, Component, Kind, Reason, RuleName" +
+          " | where Status == 'Error' or (Status == 'Warning' and Reason != 'RuleMatchesNothing')" +
           " | order by TimeGenerated desc | take 5",
         parameters: {},
       },

@@ -1,0 +1,174 @@
+import {
+  Badge,
+  Button,
+  Checkbox,
+  Dialog,
+  DialogActions,
+  DialogBody,
+  DialogContent,
+  DialogSurface,
+  DialogTitle,
+  makeStyles,
+  Subtitle2,
+  Text,
+  tokens,
+} from "@fluentui/react-components";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { type Machine, type Row, request } from "../api/client";
+import { type Filter, write } from "../filter/filter";
+import { useFilter } from "../filter/useFilter";
+import { go } from "../location";
+import { agoText, whenText } from "../moments";
+import { Drawer } from "../states/Drawer";
+import { Facts } from "../states/Facts";
+import { Problem } from "../states/Problem";
+import { gaps, stateOf } from "./state";
+
+const useStyles = makeStyles({
+  actions: { display: "flex", flexWrap: "wrap", gap: tokens.spacingHorizontalS },
+  list: { margin: 0, paddingLeft: tokens.spacingHorizontalL, overflowWrap: "anywhere" },
+});
+
+/** What ends a machine, and what that means. */
+const ENDS = {
+  revoke: {
+    label: "Revoke",
+    means: "It is refused from now on. What it sent and its place stay; to come back it must enrol anew.",
+  },
+  decommission: {
+    label: "Decommission",
+    means: "It is out of service: refused, without rules, and nobody is alarmed that it is silent.",
+  },
+} as const;
+
+type End = keyof typeof ENDS;
+
+interface MachineDetailsProps {
+  machine: Machine;
+  rules: string[];
+  troubles: Row[];
+  role: string;
+  close: () => void;
+}
+
+export function MachineDetails({ machine, rules, troubles, role, close }: MachineDetailsProps) {
+  const styles = useStyles();
+  const client = useQueryClient();
+  const { filter } = useFilter();
+  const [ending, setEnding] = useState<End | null>(null);
+  const [purge, setPurge] = useState(false);
+  const path = `/api/v1/machines/${encodeURIComponent(machine.id)}`;
+  const lost = useQuery({ queryKey: ["gaps", machine.id], queryFn: ({ signal }) => gaps(machine.id, signal) });
+  const scan = useMutation({ mutationFn: () => request("POST", `${path}/requests`, { body: { request: "scan" } }) });
+  const end = useMutation({
+    mutationFn: (how: End) =>
+      how === "revoke" ? request("POST", `${path}/revoke`) : request("DELETE", `${path}?purge=${purge}`),
+    onSuccess: () => {
+      setEnding(null);
+      void client.invalidateQueries({ queryKey: ["fleet"] });
+    },
+  });
+  const visit = (target: string) => {
+    const only: Filter = {
+      ...filter,
+      text: "",
+      conditions: [{ field: "machine", not: false, values: [machine.computer] }],
+    };
+    go(target, write(only, new URLSearchParams()));
+  };
+  const state = stateOf(machine);
+
+  return (
+    <Drawer of="Machine" title={machine.computer} close={close}>
+      <div className={styles.actions}>
+        <Button onClick={() => visit("/changes")}>Changes</Button>
+        <Button onClick={() => visit("/inventory")}>Inventory</Button>
+        {role !== "Reader" && state === "Active" && (
+          <Button onClick={() => scan.mutate()} disabled={scan.isPending}>
+            Look now
+          </Button>
+        )}
+        {role === "Owner" &&
+          state !== "Decommissioned" &&
+          (Object.keys(ENDS) as End[]).map((how) => (
+            <Button key={how} onClick={() => setEnding(how)} disabled={how === "revoke" && state === "Revoked"}>
+              {ENDS[how].label}
+            </Button>
+          ))}
+      </div>
+      {scan.isSuccess && <Text role="status">Asked to look; what is found arrives by itself.</Text>}
+      {scan.error && <Problem error={scan.error} />}
+      <Facts
+        facts={[
+          ["State", state],
+          ["Silent since", machine.silentSince ? whenText(machine.silentSince) : ""],
+          ["Last contact", `${agoText(machine.lastContact)} (${whenText(machine.lastContact)})`],
+          ["System", machine.osName || machine.osType],
+          ["Agent", machine.agentVersion],
+          ["Group", machine.machineGroup],
+          [
+            "Rules in force",
+            rules.join(", ") || "none: nothing is collected; associate one with `whatchanged rules associate`",
+          ],
+          ["Enrolled", whenText(machine.enrolledAt)],
+          ["Id", machine.id],
+          ["Resource", machine.resourceId],
+          ["Hardware", machine.vmUuid],
+        ]}
+      />
+      <Subtitle2 as="h2">Health</Subtitle2>
+      {troubles.length === 0 && <Text>Every part that speaks is well.</Text>}
+      <ul className={styles.list}>
+        {troubles.map((row, at) => (
+          <li key={at}>
+            <Badge appearance="tint" color={row["Status"] === "Error" ? "danger" : "warning"}>
+              {String(row["Status"])}
+            </Badge>{" "}
+            {[row["Component"], row["Kind"], row["Reason"], row["RuleName"]].filter(Boolean).join(" ")}:{" "}
+            {String(row["Detail"])} ({agoText(row["TimeGenerated"])})
+          </li>
+        ))}
+      </ul>
+      <Subtitle2 as="h2">Gaps</Subtitle2>
+      {lost.error && <Problem error={lost.error} again={() => void lost.refetch()} />}
+      {lost.data?.length === 0 && <Text>None: every record that it made has arrived.</Text>}
+      <ul className={styles.list}>
+        {lost.data?.map((row, at) => (
+          <li key={at}>
+            {whenText(row["TimeGenerated"])}: {String(row["LostRecords"])} records of {String(row["Stream"])} are
+            missing ({String(row["FirstSequence"])}–{String(row["LastSequence"])}). {String(row["Detail"])}
+          </li>
+        ))}
+      </ul>
+      {ending && (
+        <Dialog open onOpenChange={(_, { open }) => open || setEnding(null)}>
+          <DialogSurface>
+            <DialogBody>
+              <DialogTitle>
+                {ENDS[ending].label} {machine.computer}?
+              </DialogTitle>
+              <DialogContent>
+                <Text>{ENDS[ending].means}</Text>
+                {ending === "decommission" && (
+                  <Checkbox
+                    label="Also delete everything that it sent; this cannot be undone"
+                    checked={purge}
+                    onChange={(_, { checked }) => setPurge(checked === true)}
+                  />
+                )}
+                {end.error && <Problem error={end.error} />}
+              </DialogContent>
+              <DialogActions>
+                <Button onClick={() => setEnding(null)}>Leave it as it is</Button>
+                <Button appearance="primary" disabled={end.isPending} onClick={() => end.mutate(ending)}>
+                  {ENDS[ending].label}
+                </Button>
+              </DialogActions>
+            </DialogBody>
+          </DialogSurface>
+        </Dialog>
+      )}
+    </Drawer>
+  );
+}

@@ -1,0 +1,65 @@
+/** What the overview asks: counts of what the filter lets through. */
+import { ask, type Row } from "../api/client";
+import { Asking, type Filter, ITEM, span } from "../filter/filter";
+
+const TABLE = "ConfigurationChange";
+/** Bars that a chart has about. */
+const BARS = 48;
+const MINUTE = 60_000;
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 10_080, 40_320];
+
+/** Return how long a bar is, in minutes. `days`: how old the oldest change is, where the filter does not say. */
+export function step(filter: Filter, days: number, now = Date.now()): number {
+  const [from, to] = span(filter, now) ?? [now - Math.max(days, 1) * 1440 * MINUTE, now];
+  const wanted = (to - from) / MINUTE / BARS;
+  return STEPS.find((one) => one >= wanted) ?? 40_320;
+}
+
+async function rows(filter: Filter, rest: string, signal: AbortSignal): Promise<Row[]> {
+  const asking = new Asking();
+  const where = asking.where(filter, TABLE);
+  return (await ask(asking.question(`${TABLE}\n${where}${rest}`), signal)).rows;
+}
+
+export async function overTime(filter: Filter, signal: AbortSignal): Promise<{ rows: Row[]; minutes: number }> {
+  let days = 1;
+  if (!span(filter, Date.now())) {
+    const [oldest] = await rows(filter, "| summarize Days = datetime_diff('day', now(), min(TimeGenerated))", signal);
+    days = Number(oldest?.["Days"] ?? 1) + 1;
+  }
+  const minutes = step(filter, days);
+  const rest = `| summarize Changes = count() by Time = bin(TimeGenerated, ${minutes}m), Kind = ConfigChangeType\n| order by Time asc`;
+  return { rows: await rows(filter, rest, signal), minutes };
+}
+
+export const byHour = (filter: Filter, signal: AbortSignal) =>
+  rows(
+    filter,
+    "| summarize Changes = count() by Day = toint(dayofweek(TimeGenerated) / 1d), Hour = hourofday(TimeGenerated)",
+    signal,
+  );
+
+export const TOPS = {
+  machine: { title: "Most changed machines", value: "Computer" },
+  item: { title: "Most changed items", value: ITEM },
+  publisher: { title: "Publishers of changed software", value: "Publisher" },
+  program: { title: "Programs that change most", value: "InitiatingProcessName" },
+} as const;
+
+export type Top = keyof typeof TOPS;
+
+export const top = (of: Top, filter: Filter, signal: AbortSignal) =>
+  rows(
+    filter,
+    `| extend Value = ${TOPS[of].value}\n| where isnotempty(Value)\n| summarize Changes = count() by Value\n| top 8 by Changes desc`,
+    signal,
+  );
+
+/** Software that came this week, whatever the time of the filter. */
+export const newSoftware = (filter: Filter, signal: AbortSignal) =>
+  rows(
+    { ...filter, window: "7d", from: "", to: "" },
+    "| where ConfigChangeType == 'Software' and ChangeCategory == 'Added'\n" +
+      "| summarize Machines = dcount(SourceComputerId), Version = take_any(Current) by SoftwareName\n| top 8 by Machines desc",
+    signal,
+  );
