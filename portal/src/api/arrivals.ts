@@ -16,12 +16,21 @@ const pause = (milliseconds: number, signal: AbortSignal) =>
     });
   });
 
-/** Call `look` at first, then whenever something has arrived. Returns whether the server is heard. */
-export function useArrivals(look: (signal: AbortSignal) => Promise<void>, ready: boolean): boolean {
+interface Listening {
+  /** What is looked at; another one begins anew. */
+  topic: string;
+  ready: boolean;
+  /** Whether to look at once, or only at what arrives from now on. */
+  first: boolean;
+}
+
+/** Call `look` whenever something has arrived. Returns whether the server is heard. */
+export function useArrivals(look: (signal: AbortSignal) => Promise<void>, { topic, ready, first }: Listening): boolean {
   const [heard, setHeard] = useState(true);
   const latest = useRef(look);
   latest.current = look;
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another topic begins anew
   useEffect(() => {
     if (!ready) return;
     const ending = new AbortController();
@@ -33,7 +42,7 @@ export function useArrivals(look: (signal: AbortSignal) => Promise<void>, ready:
         try {
           const query = new URLSearchParams({ known, waitSeconds: known ? String(WAIT) : "0" });
           const { mark } = await request<{ mark: string }>("GET", `/api/v1/arrivals?${query}`, { signal });
-          if (mark !== known) await latest.current(signal);
+          if (mark !== known && (known || first)) await latest.current(signal);
           known = mark;
           failures = 0;
           setHeard(true);
@@ -50,6 +59,6 @@ export function useArrivals(look: (signal: AbortSignal) => Promise<void>, ready:
     };
     void listen();
     return () => ending.abort();
-  }, [ready]);
+  }, [ready, topic, first]);
   return heard;
 }

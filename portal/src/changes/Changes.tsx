@@ -9,6 +9,7 @@ import { agoText, whenText } from "../moments";
 import { Heading } from "../shell/Heading";
 import { Problem } from "../states/Problem";
 import { WhyEmpty } from "../states/WhyEmpty";
+import { visible } from "../text";
 import { Details } from "./Details";
 import { actorText, type Change, itemName, kindText, whatChanged } from "./rows";
 import { useChanges } from "./useChanges";
@@ -161,11 +162,11 @@ export default function Changes() {
               card={(row) => (
                 <div className={styles.card}>
                   <Text weight="semibold" className={styles.clip}>
-                    {itemName(row)}
+                    {visible(itemName(row))}
                   </Text>
                   <Text size={200} className={styles.clip}>
                     <Category value={row.ChangeCategory} /> {agoText(row.TimeGenerated)} · {row.Computer} ·{" "}
-                    {whatChanged(row)}
+                    {visible(whatChanged(row))}
                   </Text>
                 </div>
               )}

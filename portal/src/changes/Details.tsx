@@ -7,6 +7,7 @@ import { whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
 import { Problem } from "../states/Problem";
+import { visible, visibleLines } from "../text";
 import { Category } from "./Changes";
 import { type Property, properties } from "./properties";
 import { asChange, type Change, itemName, kindText, whatChanged } from "./rows";
@@ -74,7 +75,7 @@ export function Details({ id, close, show, narrow }: DetailsProps) {
     </TabList>
   );
   return (
-    <Drawer of="Change" title={row ? itemName(row) : "Change"} tabs={tabs} close={close}>
+    <Drawer of="Change" title={row ? visible(itemName(row)) : "Change"} tabs={tabs} close={close}>
       {found.isPending && <Spinner label="Looking it up" />}
       {found.error && <Problem error={found.error} again={() => void found.refetch()} />}
       {row === null && (
@@ -85,7 +86,7 @@ export function Details({ id, close, show, narrow }: DetailsProps) {
       {row && tab === "properties" && <Properties row={row} narrow={narrow} />}
       {row && tab === "history" && <History row={row} show={show} />}
       {row && tab === "machines" && <Elsewhere row={row} show={show} />}
-      {row && tab === "raw" && <pre className={styles.raw}>{JSON.stringify(filled(row), null, 2)}</pre>}
+      {row && tab === "raw" && <pre className={styles.raw}>{visibleLines(JSON.stringify(filled(row), null, 2))}</pre>}
     </Drawer>
   );
 }
@@ -119,7 +120,7 @@ function Properties({ row, narrow }: { row: Change; narrow: DetailsProps["narrow
       <div>
         <Category value={row.ChangeCategory} />
       </div>
-      <Facts facts={facts} />
+      <Facts facts={facts.map(([name, value]) => [name, visibleLines(value)])} />
       <div>
         <Button size="small" onClick={() => narrow("item", itemName(row), false)}>
           Only this item
@@ -165,11 +166,11 @@ function PropertyRow({ property }: { property: Property }) {
         {changed ? <Text weight="semibold">{name}</Text> : name}
       </th>
       <td className={mergeClasses(styles.cell, changed && styles.before)}>
-        {before}
+        {visibleLines(before)}
         {before && beforeMeans && <span className={means}>{beforeMeans}</span>}
       </td>
       <td className={mergeClasses(styles.cell, changed && styles.after)}>
-        {after}
+        {visibleLines(after)}
         {after && afterMeans && <span className={means}>{afterMeans}</span>}
       </td>
     </tr>
@@ -263,7 +264,7 @@ function Others({ of, question, row, show, none }: OthersProps) {
             onClick={() => show(other.ChangeId ?? "")}
           >
             {whenText(other.TimeGenerated)}
-            {of === "machines" ? ` · ${other.Computer}` : ""} · {other.ChangeCategory} · {whatChanged(other)}
+            {of === "machines" ? ` · ${other.Computer}` : ""} · {other.ChangeCategory} · {visible(whatChanged(other))}
           </Button>
         </li>
       ))}

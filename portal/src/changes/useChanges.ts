@@ -1,5 +1,5 @@
 /** The changes that the filter lets through: page by page into the past, and what arrives while one looks. */
-import { type InfiniteData, useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
+import { type InfiniteData, keepPreviousData, useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useState } from "react";
 import { useArrivals } from "../api/arrivals";
 import { ask } from "../api/client";
@@ -71,6 +71,8 @@ export function useChanges(filter: Filter, paused: boolean) {
     },
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 60_000,
+    // The list stays, and the focus in it, until what another filter lets through is there.
+    placeholderData: keepPreviousData,
   });
 
   const look = useCallback(
@@ -86,7 +88,11 @@ export function useChanges(filter: Filter, paused: boolean) {
     [client, key, filter],
   );
   const note = useCallback(async () => setWaiting(true), []);
-  const live = useArrivals(paused ? note : look, pages.isSuccess);
+  const live = useArrivals(paused ? note : look, {
+    topic: JSON.stringify(filter),
+    ready: pages.isSuccess && !pages.isPlaceholderData,
+    first: !paused,
+  });
 
   const rows = useMemo(() => {
     const known = pages.data?.pages.flatMap((one) => one.rows) ?? [];

@@ -15,6 +15,7 @@ import {
 } from "@fluentui/react-components";
 import { CalendarRegular } from "@fluentui/react-icons";
 import { type ReactNode, useEffect, useState } from "react";
+import { visible } from "../text";
 import { FIELDS, type Table, WINDOWS, type Window, without } from "./filter";
 import { useFilter } from "./useFilter";
 
@@ -126,7 +127,9 @@ export function FilterBar({ table, timed = true, children }: FilterBarProps) {
         >
           {filter.conditions.map((condition) => {
             const used = table in FIELDS[condition.field].in;
-            const words = `${FIELDS[condition.field].label} ${condition.not ? "is not" : "is"} ${condition.values.map((value) => value || "(nothing)").join(" or ")}`;
+            const words = visible(
+              `${FIELDS[condition.field].label} ${condition.not ? "is not" : "is"} ${condition.values.map((value) => value || "(nothing)").join(" or ")}`,
+            );
             return (
               <Tag
                 key={`${condition.not}.${condition.field}`}

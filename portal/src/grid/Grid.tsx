@@ -18,6 +18,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState } from "react";
 import type { FieldName } from "../filter/filter";
 import { useNarrow } from "../shell/media";
+import { visible } from "../text";
 
 export interface Column<T> {
   id: string;
@@ -266,11 +267,11 @@ export function Grid<T>({ label, columns, lines, card, open, selected, narrow, m
                       isHere && styles.active,
                     )}
                   >
-                    {line.group ? `${line.group.open ? "▾" : "▸"} ${line.group.label}` : card(line.row)}
+                    {line.group ? `${line.group.open ? "▾" : "▸"} ${visible(line.group.label)}` : card(line.row)}
                   </div>
                 ) : (
                   columns.slice(0, number).map((column, index) => {
-                    const text = column.text(line.row);
+                    const text = visible(column.text(line.row));
                     return (
                       // biome-ignore lint/a11y/useSemanticElements: as above
                       // biome-ignore lint/a11y/useFocusableInteractive: as above

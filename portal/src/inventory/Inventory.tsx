@@ -14,7 +14,7 @@ import {
   tokens,
 } from "@fluentui/react-components";
 import { ArrowDownloadRegular } from "@fluentui/react-icons";
-import { useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { ask, type Row } from "../api/client";
 import { FilterBar } from "../filter/FilterBar";
@@ -28,6 +28,7 @@ import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
 import { Problem } from "../states/Problem";
 import { WhyEmpty } from "../states/WhyEmpty";
+import { visible, visibleLines } from "../text";
 import { csv, download } from "./download";
 import { count, everything, nextAfter, page } from "./items";
 import { cellText, FIRST, KINDS, rowKey, type Shown } from "./kinds";
@@ -73,6 +74,7 @@ export default function Inventory() {
     queryFn: ({ pageParam, signal }) => page(kind, at, filter, pageParam, signal),
     initialPageParam: "",
     getNextPageParam: nextAfter,
+    placeholderData: keepPreviousData,
   });
   const total = useQuery({
     queryKey: ["inventory count", kind, at, conditions],
@@ -162,7 +164,7 @@ export default function Inventory() {
               card={(row) => (
                 <div className={styles.card}>
                   <Text weight="semibold" className={styles.clip}>
-                    {String(row["Item"])} {String(row["CurrentVersion"] ?? "")}
+                    {visible(`${row["Item"]} ${row["CurrentVersion"] ?? ""}`)}
                   </Text>
                   <Text size={200} className={styles.clip}>
                     {String(row["Computer"])} · {whenText(row["TimeGenerated"])} {String(row["Publisher"] ?? "")}
@@ -181,7 +183,7 @@ export default function Inventory() {
           </footer>
         </div>
         {chosen && (
-          <Drawer of="Item" title={String(chosen["Item"])} close={() => place({ item: null })}>
+          <Drawer of="Item" title={visible(String(chosen["Item"]))} close={() => place({ item: null })}>
             <div>
               <Button
                 onClick={() => {
@@ -199,7 +201,7 @@ export default function Inventory() {
             <Facts
               facts={Object.entries(chosen)
                 .filter(([name]) => name !== "Sort" && name !== "Item")
-                .map(([name, value]) => [name, cellText(name, value)])}
+                .map(([name, value]) => [name, visibleLines(cellText(name, value))])}
             />
           </Drawer>
         )}

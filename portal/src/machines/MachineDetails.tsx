@@ -23,6 +23,7 @@ import { agoText, whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
 import { Problem } from "../states/Problem";
+import { visible } from "../text";
 import { gaps, stateOf } from "./state";
 
 const useStyles = makeStyles({
@@ -80,7 +81,7 @@ export function MachineDetails({ machine, rules, troubles, role, close }: Machin
   const state = stateOf(machine);
 
   return (
-    <Drawer of="Machine" title={machine.computer} close={close}>
+    <Drawer of="Machine" title={visible(machine.computer)} close={close}>
       <div className={styles.actions}>
         <Button onClick={() => visit("/changes")}>Changes</Button>
         <Button onClick={() => visit("/inventory")}>Inventory</Button>
@@ -126,7 +127,7 @@ export function MachineDetails({ machine, rules, troubles, role, close }: Machin
               {String(row["Status"])}
             </Badge>{" "}
             {[row["Component"], row["Kind"], row["Reason"], row["RuleName"]].filter(Boolean).join(" ")}:{" "}
-            {String(row["Detail"])} ({agoText(row["TimeGenerated"])})
+            {visible(String(row["Detail"]))} ({agoText(row["TimeGenerated"])})
           </li>
         ))}
       </ul>

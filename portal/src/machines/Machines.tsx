@@ -12,6 +12,7 @@ import { Heading } from "../shell/Heading";
 import type { PageProps } from "../shell/page";
 import { Problem } from "../states/Problem";
 import { WhyEmpty } from "../states/WhyEmpty";
+import { visible } from "../text";
 import { Enrol } from "./Enrol";
 import { MachineDetails } from "./MachineDetails";
 import { type Fleet, fleet, STATE_COLORS, stateOf } from "./state";
@@ -131,7 +132,7 @@ export default function Machines({ session }: PageProps) {
               card={(machine) => (
                 <div className={styles.card}>
                   <Text weight="semibold" className={styles.clip}>
-                    {machine.computer}
+                    {visible(machine.computer)}
                   </Text>
                   <Text size={200} className={styles.clip}>
                     <StateBadge machine={machine} /> {agoText(machine.lastContact)} · {troublesText(known, machine)}

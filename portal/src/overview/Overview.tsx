@@ -24,6 +24,7 @@ import { Heading } from "../shell/Heading";
 import type { PageProps } from "../shell/page";
 import { Problem } from "../states/Problem";
 import { WhyEmpty } from "../states/WhyEmpty";
+import { visible } from "../text";
 import Chart from "./Chart";
 import { byHour, newSoftware, overTime, TOPS, type Top, top } from "./questions";
 
@@ -108,7 +109,7 @@ export default function Overview({ dark }: PageProps) {
   const time = useAsked(["time", filter], (signal) => overTime(filter, signal));
   useArrivals(
     useCallback(() => client.invalidateQueries({ queryKey: ["overview"] }), [client]),
-    time.isSuccess,
+    { topic: "overview", ready: time.isSuccess, first: false },
   );
   const total = (time.data?.rows ?? []).reduce((sum, row) => sum + Number(row["Changes"]), 0);
   const empty = time.isSuccess && !time.isPlaceholderData && total === 0;
@@ -255,7 +256,7 @@ function TopList({ of, filter }: { of: Top; filter: Filter }) {
         {asked.data?.map((row) => (
           <li key={String(row["Value"])} className={styles.entry}>
             <To path="/changes" filter={narrowed(filter, of, String(row["Value"]), false)}>
-              {String(row["Value"])}
+              {visible(String(row["Value"]))}
             </To>
             <Text>{numberText(Number(row["Changes"]))}</Text>
           </li>
@@ -281,7 +282,7 @@ function NewSoftware({ filter }: { filter: Filter }) {
         {asked.data?.map((row) => (
           <li key={String(row["SoftwareName"])} className={styles.entry}>
             <To path="/changes" filter={narrowed(week, "item", String(row["SoftwareName"]), false)}>
-              {String(row["SoftwareName"])} {String(row["Version"])}
+              {visible(`${row["SoftwareName"]} ${row["Version"]}`)}
             </To>
             <Text>{numberText(Number(row["Machines"]))} machines</Text>
           </li>

@@ -62,6 +62,7 @@ const useStyles = makeStyles({
   },
   narrow: { gridTemplateRows: "auto 1fr auto" },
   tabs: { display: "flex" },
+  tab: { paddingLeft: tokens.spacingHorizontalXS, paddingRight: tokens.spacingHorizontalXS },
   spread: { justifyContent: "space-around" },
   content: { minWidth: 0, minHeight: 0, overflow: "hidden", display: "flex", flexDirection: "column" },
   across: { gridColumn: "1 / -1" },
@@ -123,7 +124,12 @@ export function Frame({ session, dark, toggleTheme, children }: FrameProps) {
           size={narrow ? "small" : "medium"}
         >
           {PLACES.map((place) => (
-            <Tab key={place.path} value={place.path} icon={place.icon}>
+            <Tab
+              key={place.path}
+              value={place.path}
+              icon={narrow ? null : place.icon}
+              className={narrow ? styles.tab : ""}
+            >
               {place.label}
             </Tab>
           ))}
