@@ -203,6 +203,33 @@ def test_rules(live: Installation, tmp_path: Path) -> None:
         assert done.stdout in ("", "[\n]\n")
 
 
+def test_users(live: Installation, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("correct horse battery\nnot this line\n")
+    (made,) = rows(live, "users", "create", "Ada", "--role", "Contributor", "--password-file", str(password))
+    assert (made["name"], made["role"], made["machineGroups"]) == ("Ada", "Contributor", None)
+    assert [row["name"] for row in rows(live, "users") if row["name"] == "Ada"] == ["Ada"]
+    again = live.command("users", "create", "ada", "--password-file", str(password), check=False)
+    assert again.returncode == 1
+    assert "already" in again.stderr
+    url = str(live.client().base_url)
+
+    def signs_in(**body: str) -> bool:
+        return httpx.post(f"{url}api/v1/sign-in", json=body, trust_env=False).status_code == 200
+
+    assert signs_in(name="ada", password="correct horse battery")
+    password.write_text("another long password")
+    ask(live, "users", "password", "Ada", "--password-file", str(password))
+    assert not signs_in(name="ada", password="correct horse battery")
+    assert signs_in(name="ada", password="another long password")
+    (link,) = rows(live, "users", "link")
+    address, _, secret = link["link"].partition("#")
+    assert address == f"{url}sign-in"
+    assert signs_in(link=secret)
+    ask(live, "users", "remove", "Ada")
+    assert not signs_in(name="ada", password="another long password")
+
+
 def test_tokens(live: Installation) -> None:
     (made,) = rows(live, "tokens", "create", "auditor")
     (sender,) = rows(live, "tokens", "create", "cmdb", "--role", "Sender", "--rule", "up", "--group", "lab")

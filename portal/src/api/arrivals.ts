@@ -3,8 +3,9 @@ import { useEffect, useRef, useState } from "react";
 import { Refused, request } from "./client";
 
 const WAIT = 25;
-/** Looks are this far apart at least, however much arrives. */
+/** Looks are this far apart at least, however much arrives, and the further the longer they take. */
 const PACE = 1_000;
+const REST = 5;
 const LONGEST_PAUSE = 30_000;
 
 const pause = (milliseconds: number, signal: AbortSignal) =>
@@ -42,11 +43,12 @@ export function useArrivals(look: (signal: AbortSignal) => Promise<void>, { topi
         try {
           const query = new URLSearchParams({ known, waitSeconds: known ? String(WAIT) : "0" });
           const { mark } = await request<{ mark: string }>("GET", `/api/v1/arrivals?${query}`, { signal });
+          const began = performance.now();
           if (mark !== known && (known || first)) await latest.current(signal);
           known = mark;
           failures = 0;
           setHeard(true);
-          await pause(PACE, signal);
+          await pause(Math.max(PACE, REST * (performance.now() - began)), signal);
         } catch (error) {
           if (signal.aborted) return;
           // Whoever is signed out is told so elsewhere; nothing that is asked helps.

@@ -27,6 +27,13 @@ export function onSignedOut(listener: () => void): () => void {
   return () => signedOut.delete(listener);
 }
 
+/** How long after somebody touched the page it still asks on his behalf. */
+const ATTENTION = 60_000;
+let touched = Date.now();
+for (const kind of ["pointerdown", "pointermove", "keydown", "wheel"]) {
+  window.addEventListener(kind, () => (touched = Date.now()), { passive: true, capture: true });
+}
+
 interface Refusal {
   error?: { code?: string; message?: string; innererror?: { message?: string } };
 }
@@ -42,10 +49,13 @@ export async function request<T>(
   path: string,
   options: { body?: unknown; signal?: AbortSignal | undefined; quiet?: boolean } = {},
 ): Promise<T> {
-  const given: RequestInit = { method, credentials: "same-origin", signal: options.signal ?? null };
+  const headers: Record<string, string> = {};
+  const given: RequestInit = { method, credentials: "same-origin", signal: options.signal ?? null, headers };
+  // A page that nobody looks at keeps no session alive.
+  if (Date.now() - touched > ATTENTION) headers["x-whatchanged-unasked"] = "1";
   if (options.body !== undefined) {
     given.body = JSON.stringify(options.body);
-    given.headers = { "content-type": "application/json" };
+    headers["content-type"] = "application/json";
   }
   let response: Response;
   try {

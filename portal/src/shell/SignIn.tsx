@@ -33,7 +33,7 @@ const LINK = "/sign-in";
 
 export function SignIn({ over }: { over: boolean }) {
   const styles = useStyles();
-  const { path, query } = usePlace();
+  const { path } = usePlace();
   const { signIn } = useSigning();
   const [byToken, setByToken] = useState(false);
   const [problem, setProblem] = useState("");
@@ -69,7 +69,7 @@ export function SignIn({ over }: { over: boolean }) {
   };
 
   return (
-    <main className={styles.place} data-query={query.size}>
+    <main className={styles.place}>
       <Card className={styles.card}>
         <form className={styles.form} onSubmit={submit}>
           <Title2 as="h1">whatchanged</Title2>

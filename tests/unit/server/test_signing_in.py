@@ -201,6 +201,28 @@ def test_a_link_and_a_session_have_an_end(context: Context, account: str, monkey
         context.control.sessions.find(opened.secret)
 
 
+def test_what_a_page_asks_by_itself_is_no_sign_of_life(
+    context: Context, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[bool] = []
+    find = context.control.sessions.find
+
+    def finding(text: str, *, noting: bool = True) -> Any:
+        noted.append(noting)
+        return find(text, noting=noting)
+
+    monkeypatch.setattr(context.control.sessions, "find", finding)
+
+    async def work(client: httpx.AsyncClient) -> None:
+        await sign_in(client, name=account, password=PASSWORD)
+        await client.get("/api/v1/machines")
+        await client.get("/api/v1/machines", headers={"x-whatchanged-unasked": "1"})
+        await client.get("/api/v1/arrivals")
+
+    asking(context, work)
+    assert noted == [True, False, False]
+
+
 def test_another_password_ends_the_sessions(context: Context, account: str) -> None:
     async def work(client: httpx.AsyncClient) -> None:
         await sign_in(client, name=account, password=PASSWORD)

@@ -1,7 +1,7 @@
 """Who may ask for what. One guard stands before every handler and runs before any body is read.
 
 A handler says in `opt={"access": …}` who may call it; one that says nothing is open to nobody. With `"unasked": True`
-it says that pages call it by themselves, which keeps no session alive.
+it says that pages call it by themselves, which keeps no session alive; nor do requests that say so in a header.
 
 A person is known by a bearer token or, in a browser, by the cookie of a session. Browsers send cookies along whoever
 makes them ask: with a cookie, what is not a plain read must come from a page of this server (docs/adr/0030).
@@ -24,12 +24,14 @@ from whatchanged.server.control.refusals import Refusal, forbidden
 from whatchanged.server.identity import MachineIdentity
 
 __all__ = [
-    "INSTANCE_HEADER", "Access", "AnyRequest", "Sender", "authorize", "from_elsewhere", "machine_of", "person_of",
-    "sender_of", "session_cookie", "visible_machines",
+    "INSTANCE_HEADER", "UNASKED_HEADER", "Access", "AnyRequest", "Sender", "authorize", "from_elsewhere", "machine_of",
+    "person_of", "sender_of", "session_cookie", "visible_machines",
 ]  # fmt: skip
 
 AnyRequest = Request[Any, Any, Any]
 INSTANCE_HEADER = "x-whatchanged-instance"
+UNASKED_HEADER = "x-whatchanged-unasked"
+"""A page sends it with what it asks while nobody touches it."""
 _READS = frozenset({"GET", "HEAD"})
 _UNLIMITED_ONLY = "this token is limited to machine groups and may not change what concerns all of them"
 
@@ -78,7 +80,8 @@ async def authorize(connection: Connection, handler: BaseRouteHandler) -> None:
     elif access is Access.ENROLLMENT:
         connection.scope["user"] = await context.call(context.control.machines.check_enrollment, _bearer(connection))
     elif access in _ROLES or access is Access.LOOPBACK:
-        person = await _person(connection, context, noting=not handler.opt.get("unasked", False))
+        unasked = handler.opt.get("unasked", False) or UNASKED_HEADER in connection.headers
+        person = await _person(connection, context, noting=not unasked)
         _check_role(person, cast("Access", access))
         connection.scope["user"] = person
     else:
