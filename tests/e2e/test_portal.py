@@ -416,7 +416,7 @@ def test_what_the_overview_shows_leads_to_lists(portal: Portal) -> None:
     expect(files).to_be_visible()
     hours = page.get_by_role("group", name="By hour and weekday").get_by_role("img")
     expect(hours).to_be_visible()
-    (written,) = portal.installation.changes(path=f"{portal.installation.tree}/one-more.conf")
+    (written,) = [one for one in portal.installation.changes() if one["Name"] == "one-more.conf"]
     moment = datetime.fromisoformat(written["TimeGenerated"][:19]).replace(tzinfo=UTC)
     place = hours.bounding_box()
     assert place is not None

@@ -7,6 +7,7 @@ import sys
 assert sys.platform != "win32"  # mypy's platform branch
 
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -66,6 +67,10 @@ def test_a_program_that_other_accounts_cannot_reach(
         assert (installation.data / name).stat().st_uid == accounts[name]
     assert (installation.data / "tracker").stat().st_uid == 0
     assert "warning" not in installation.log.read_text()
+    page = installation.client().get("/")
+    assert page.status_code == 200, page.text
+    (script,) = re.findall(r'<script[^>]* src="([^"]+)"', page.text)
+    assert installation.client().get(script).status_code == 200
     (made,) = [Path(path) for path in installation.command("backup").stdout.split()]
     assert made.is_dir()
     assert installation.stop() == 0
