@@ -41,7 +41,10 @@ class Portal:
     def open(self, *, width: int = 1280, dark: bool = False) -> Page:
         """Return a page in a browser of its own, nobody signed in."""
         context = self.browser.new_context(
-            viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light", locale="en-GB"
+            viewport={"width": width, "height": 800},
+            color_scheme="dark" if dark else "light",
+            locale="en-GB",
+            reduced_motion="reduce",
         )
         page = context.new_page()
         page.set_default_timeout(20_000)
@@ -187,6 +190,7 @@ def test_an_edit_appears_while_one_looks_and_its_details_open(portal: Portal) ->
     changed = row(page, "before.conf").filter(has_text="Modified")
     expect(changed).to_be_visible()
     assert page.evaluate("() => window.sameDocument") is True
+    shown = page.get_by_role("grid").get_by_role("row").count()
     changed.click()
     details = page.get_by_role("complementary", name="Change")
     size = details.get_by_role("row").filter(has=page.get_by_role("rowheader", name="Size", exact=True))
@@ -195,6 +199,8 @@ def test_an_edit_appears_while_one_looks_and_its_details_open(portal: Portal) ->
     expect(size).to_have_attribute("data-changed", "true")
     mode = details.get_by_role("row").filter(has=page.get_by_role("rowheader", name="Attributes"))
     expect(mode).to_contain_text("0644: owner read, write; group read; others read")
+    expect(changed).to_be_visible()
+    expect(page.get_by_role("grid").get_by_role("row")).to_have_count(shown)
     keep(page, "details")
     details.get_by_role("tab", name="History").click()
     portal.write("before.conf", "1\n2\n3\n")
@@ -471,4 +477,4 @@ def violations(page: Page, axe: str) -> list[Any]:
 def keep(page: Page, name: str) -> None:
     folder = os.environ.get("WHATCHANGED_SCREENSHOTS")
     if folder:
-        page.screenshot(path=f"{folder}/{name}.png")
+        page.screenshot(path=f"{folder}/{name}.png", animations="disabled")

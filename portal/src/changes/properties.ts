@@ -43,6 +43,7 @@ function meaning(name: string, value: Value | undefined): string {
 /** Return what has a value now or had one, what changed first. */
 export function properties(row: Change): Property[] {
   const named = row as Record<string, Value>;
+  const fields = fieldsChanged(row);
   const found: Property[] = [];
   for (const [name, value] of Object.entries(named)) {
     if (ASIDE.test(name) || isPrevious(name, row)) continue;
@@ -50,24 +51,24 @@ export function properties(row: Change): Property[] {
     const earlier = named[pair];
     const [before, after] = [text(pair, earlier), text(name, value)];
     if (!before && !after) continue;
-    const compared = row.ChangeCategory === "Modified" && pair in named;
+    const changed = row.ChangeCategory === "Modified" && pair in named && fields.has(name);
+    // What did not change need not have a column for what it was; of what was removed either column says it.
+    const was = row.ChangeCategory === "Added" ? "" : before || (changed ? "" : after);
     found.push({
       name,
-      before: row.ChangeCategory === "Added" ? "" : before,
-      after: row.ChangeCategory === "Removed" && !before ? "" : after,
-      changed: compared && value !== earlier && fieldsChanged(row).has(name),
-      beforeMeans: meaning(pair, earlier),
+      before: was,
+      after: row.ChangeCategory === "Removed" ? "" : after,
+      changed,
+      beforeMeans: meaning(pair, earlier || value),
       afterMeans: meaning(name, value),
     });
-    const last = found.at(-1);
-    if (last && row.ChangeCategory === "Removed" && !before) last.before = after;
   }
   return found.sort((one, other) => Number(other.changed) - Number(one.changed));
 }
 
 function fieldsChanged(row: Change): Set<string> {
   const named = (row.FieldsChanged ?? "").split(",").map((name) => name.trim());
-  // Of a service the property of this row, by the name that upstream gives it.
-  const service = row.SvcChangeType ? [`Svc${row.SvcChangeType}`, "SvcAccount"] : [];
-  return new Set([...named, ...service, "Current"]);
+  if (row.PreviousFileSystemPath) named.push("FileSystemPath");
+  if (row.Previous !== row.Current) named.push("Current");
+  return new Set(named);
 }

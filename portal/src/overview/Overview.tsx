@@ -167,7 +167,7 @@ function OverTime({ rows, dark, filter, zoom }: OverTimeProps) {
       tooltip: { trigger: "axis", renderMode: "richText" },
       toolbox: { show: false },
       brush: { xAxisIndex: 0, toolbox: [] },
-      xAxis: { type: "time", min: begin, max: end },
+      xAxis: { type: "time", min: begin, max: end, axisLabel: { hideOverlap: true } },
       yAxis: { type: "value", minInterval: 1 },
       series: KINDS.map((kind) => ({
         name: kindText(kind),

@@ -14,7 +14,8 @@ import type { ReactNode } from "react";
 import { useMedia } from "../shell/media";
 
 const useStyles = makeStyles({
-  drawer: { width: "min(44rem, 100vw)" },
+  over: { width: "min(40rem, 100vw)" },
+  beside: { width: "min(40rem, 45vw)", flexShrink: 0 },
   title: { overflowWrap: "anywhere" },
   body: {
     display: "flex",
@@ -54,7 +55,7 @@ export function Drawer({ of, title, tabs, close, children }: DrawerProps) {
   );
   if (beside) {
     return (
-      <InlineDrawer open separator position="end" className={styles.drawer} role="complementary" aria-label={of}>
+      <InlineDrawer open separator position="end" className={styles.beside} role="complementary" aria-label={of}>
         {content}
       </InlineDrawer>
     );
@@ -63,7 +64,7 @@ export function Drawer({ of, title, tabs, close, children }: DrawerProps) {
     <OverlayDrawer
       open
       position="end"
-      className={styles.drawer}
+      className={styles.over}
       aria-label={of}
       onOpenChange={(_, { open }) => open || close()}
     >
