@@ -212,10 +212,10 @@ def test_users(live: Installation, tmp_path: Path) -> None:
     again = live.command("users", "create", "ada", "--password-file", str(password), check=False)
     assert again.returncode == 1
     assert "already" in again.stderr
-    url = str(live.client().base_url)
+    url = address(live)
 
     def signs_in(**body: str) -> bool:
-        return httpx.post(f"{url}api/v1/sign-in", json=body, trust_env=False).status_code == 200
+        return httpx.post(f"{url}/api/v1/sign-in", json=body, trust_env=False).status_code == 200
 
     assert signs_in(name="ada", password="correct horse battery")
     password.write_text("another long password")
@@ -223,8 +223,8 @@ def test_users(live: Installation, tmp_path: Path) -> None:
     assert not signs_in(name="ada", password="correct horse battery")
     assert signs_in(name="ada", password="another long password")
     (link,) = rows(live, "users", "link")
-    address, _, secret = link["link"].partition("#")
-    assert address == f"{url}sign-in"
+    page, _, secret = link["link"].partition("#")
+    assert page == f"{url}/sign-in"
     assert signs_in(link=secret)
     ask(live, "users", "remove", "Ada")
     assert not signs_in(name="ada", password="another long password")
