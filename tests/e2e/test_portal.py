@@ -178,6 +178,20 @@ def test_a_link_signs_in_once(portal: Portal) -> None:
     expect(page.get_by_role("alert")).to_contain_text("used already")
 
 
+def test_a_link_counts_also_where_somebody_is_signed_in(portal: Portal) -> None:
+    portal.account("kim", "Reader")
+    page = portal.open()
+    page.goto(portal.url)
+    page.get_by_label("Name").fill("kim")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("Password").press("Enter")
+    expect(page.get_by_role("button", name="Signed in as kim")).to_be_visible()
+    page.goto("about:blank")
+    page.goto(portal.link())
+    expect(page.get_by_role("button", name="Signed in as owner of this installation")).to_be_visible()
+    assert "#" not in page.url
+
+
 def test_up_prints_a_link_that_signs_in(portal: Portal) -> None:
     found = re.search(r"http://\S+/sign-in#wcl1\.\S+", portal.installation.log.read_text())
     assert found is not None

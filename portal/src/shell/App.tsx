@@ -4,7 +4,7 @@ import { usePlace } from "../location";
 import { Problem } from "../states/Problem";
 import { Frame } from "./Frame";
 import type { PageProps } from "./page";
-import { SignIn } from "./SignIn";
+import { isLink, SignIn } from "./SignIn";
 import { useSession } from "./session";
 import { useTheme } from "./theme";
 
@@ -37,7 +37,7 @@ export function App() {
 
   let content = wait;
   if (session.error) content = <Problem error={session.error} again={() => void session.refetch()} />;
-  else if (session.data === null) content = <SignIn over={wasSignedIn.current} />;
+  else if (session.data === null || isLink(path)) content = <SignIn over={wasSignedIn.current && !isLink(path)} />;
   else if (session.data) {
     content = (
       <Frame session={session.data} dark={dark} toggleTheme={toggle}>

@@ -31,6 +31,9 @@ const useStyles = makeStyles({
 /** Where a link that signs in leads to; what stands behind `#` reaches no server on its own. */
 const LINK = "/sign-in";
 
+/** Whether the address is a link that signs in: it counts also where somebody is signed in already. */
+export const isLink = (path: string) => path === LINK && window.location.hash.length > 1;
+
 export function SignIn({ over }: { over: boolean }) {
   const styles = useStyles();
   const { path } = usePlace();

@@ -83,6 +83,22 @@ def test_a_signed_out_cookie_is_of_no_use(context: Context, account: str) -> Non
     asking(context, work)
 
 
+def test_who_signs_in_again_ends_the_session_before(context: Context, account: str) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        await sign_in(client, name=account, password=PASSWORD)
+        (name, former), *_ = client.cookies.items()
+        await sign_in(client, name=account, password=PASSWORD)
+        assert client.cookies[name] != former
+        assert (await client.get("/api/v1/session")).status_code == 200
+        with pytest.raises(CredentialError):
+            context.control.sessions.find(former)
+        client.cookies.clear()
+        client.cookies.set(name, "nonsense")
+        assert (await sign_in(client, name=account, password=PASSWORD)).status_code == 200
+
+    asking(context, work)
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Any
 
 import msgspec
@@ -86,6 +87,10 @@ async def sign_in(request: AnyRequest, data: JSONBody[SignIn]) -> Response[Sessi
         context.attempts.failed(name, address)
         raise
     context.attempts.succeeded(name)
+    former = request.cookies.get(session_cookie(context))
+    if former is not None:
+        with contextlib.suppress(CredentialError):  # a cookie that is none of ours
+            await context.call(context.control.sessions.close, former)
     cookie = _cookie(context, opened.secret, LONGEST_SECONDS)
     return Response(_shown(context, opened.person), cookies=[cookie])
 
