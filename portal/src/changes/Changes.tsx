@@ -29,7 +29,7 @@ const useStyles = makeStyles({
   clip: { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap", display: "block" },
 });
 
-export const CATEGORY_COLORS = { Added: "success", Removed: "danger", Modified: "informative" } as const;
+const CATEGORY_COLORS = { Added: "success", Removed: "danger", Modified: "informative" } as const;
 
 export function Category({ value }: { value: string | null | undefined }) {
   const color = CATEGORY_COLORS[value as keyof typeof CATEGORY_COLORS] ?? "informative";
@@ -40,7 +40,7 @@ export function Category({ value }: { value: string | null | undefined }) {
   );
 }
 
-export const COLUMNS: Column<Change>[] = [
+const COLUMNS: Column<Change>[] = [
   { id: "time", label: "Time", width: "12rem", text: (row) => whenText(row.TimeGenerated) },
   { id: "machine", label: "Machine", width: "minmax(7rem, 1fr)", text: (row) => row.Computer ?? "", field: "machine" },
   {

@@ -233,7 +233,6 @@ export function Grid<T>({ label, columns, lines, card, open, selected, narrow, m
               else open(line.row);
             };
             const style = { gridTemplateColumns: template, height: size, transform: `translateY(${place.start}px)` };
-            const number = isNarrow || line.group ? 1 : columns.length;
             return (
               // biome-ignore lint/a11y/useSemanticElements: as above
               // biome-ignore lint/a11y/useFocusableInteractive: as above
@@ -270,7 +269,7 @@ export function Grid<T>({ label, columns, lines, card, open, selected, narrow, m
                     {line.group ? `${line.group.open ? "▾" : "▸"} ${visible(line.group.label)}` : card(line.row)}
                   </div>
                 ) : (
-                  columns.slice(0, number).map((column, index) => {
+                  columns.map((column, index) => {
                     const text = visible(column.text(line.row));
                     return (
                       // biome-ignore lint/a11y/useSemanticElements: as above

@@ -5,8 +5,8 @@ import { Asking } from "../filter/filter";
 export type State = "Active" | "Silent" | "Revoked" | "Decommissioned";
 
 export function stateOf(machine: Machine): State {
-  if (machine.status.toLowerCase() === "revoked") return "Revoked";
-  if (machine.status.toLowerCase() === "decommissioned") return "Decommissioned";
+  if (machine.status === "revoked") return "Revoked";
+  if (machine.status === "decommissioned") return "Decommissioned";
   return machine.silentSince ? "Silent" : "Active";
 }
 
