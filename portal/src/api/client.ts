@@ -27,6 +27,13 @@ export function onSignedOut(listener: () => void): () => void {
   return () => signedOut.delete(listener);
 }
 
+let life = 0;
+
+/** Note that somebody signed in: what was asked before, by another session, is not heard any more. */
+export function beginSession(): void {
+  life += 1;
+}
+
 /** How long after somebody touched the page it still asks on his behalf. */
 const ATTENTION = 60_000;
 let touched = Date.now();
@@ -49,6 +56,7 @@ export async function request<T>(
   path: string,
   options: { body?: unknown; signal?: AbortSignal | undefined; quiet?: boolean } = {},
 ): Promise<T> {
+  const asked = life;
   const headers: Record<string, string> = {};
   const given: RequestInit = { method, credentials: "same-origin", signal: options.signal ?? null, headers };
   // A page that nobody looks at keeps no session alive.
@@ -65,7 +73,7 @@ export async function request<T>(
     throw new Refused(0, "NoAnswer", "The server does not answer. Is it running, and is this machine connected to it?");
   }
   if (!response.ok) {
-    if (response.status === 401 && !options.quiet) for (const listener of [...signedOut]) listener();
+    if (response.status === 401 && !options.quiet && asked === life) for (const listener of [...signedOut]) listener();
     throw await refusal(response);
   }
   return (response.status === 204 ? undefined : await response.json()) as T;

@@ -31,8 +31,10 @@ const useStyles = makeStyles({
 /** Where a link that signs in leads to; what stands behind `#` reaches no server on its own. */
 const LINK = "/sign-in";
 
+let following = false;
+
 /** Whether the address is a link that signs in: it counts also where somebody is signed in already. */
-export const isLink = (path: string) => path === LINK && window.location.hash.length > 1;
+export const isLink = (path: string) => path === LINK && (following || window.location.hash.length > 1);
 
 export function SignIn({ over }: { over: boolean }) {
   const styles = useStyles();
@@ -48,8 +50,10 @@ export function SignIn({ over }: { over: boolean }) {
     setProblem("");
     try {
       await signIn(body);
+      following = false;
       if (path === LINK) go("/", new URLSearchParams(), true);
     } catch (error) {
+      following = false;
       setProblem(error instanceof Error ? error.message : String(error));
     } finally {
       setBusy(false);
@@ -62,6 +66,7 @@ export function SignIn({ over }: { over: boolean }) {
     followed.current = true;
     // It is used up: neither the address bar nor the history should keep it.
     window.history.replaceState(null, "", LINK);
+    following = true;
     void attempt({ link });
   });
 

@@ -1,7 +1,7 @@
 /** Who is signed in. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
-import { onSignedOut, Refused, request, type Session } from "../api/client";
+import { beginSession, onSignedOut, Refused, request, type Session } from "../api/client";
 
 const KEY = ["session"];
 
@@ -35,7 +35,10 @@ export function useSigning() {
   };
   return {
     signIn: async (body: Record<string, string>) => {
+      // Who was signed in until now is asked no more: the answer may come after the other session began.
+      await client.cancelQueries({ queryKey: KEY });
       const session = await request<Session>("POST", "/api/v1/sign-in", { body, quiet: true });
+      beginSession();
       become(session);
     },
     signOut: async () => {
