@@ -1,24 +1,12 @@
 import { FluentProvider, makeStyles, Spinner, tokens } from "@fluentui/react-components";
-import { type ComponentType, lazy, Suspense, useRef } from "react";
+import { Suspense, useRef } from "react";
 import { usePlace } from "../location";
 import { Problem } from "../states/Problem";
 import { Frame } from "./Frame";
-import type { PageProps } from "./page";
+import { pageOf } from "./pages";
 import { isLink, SignIn } from "./SignIn";
 import { useSession } from "./session";
 import { useTheme } from "./theme";
-
-const Changes = lazy(() => import("../changes/Changes"));
-const Inventory = lazy(() => import("../inventory/Inventory"));
-const Machines = lazy(() => import("../machines/Machines"));
-const Overview = lazy(() => import("../overview/Overview"));
-
-const PAGES: Record<string, ComponentType<PageProps>> = {
-  "/": Overview,
-  "/changes": Changes,
-  "/inventory": Inventory,
-  "/machines": Machines,
-};
 
 const useStyles = makeStyles({
   whole: { height: "100%", backgroundColor: tokens.colorNeutralBackground2 },
@@ -32,7 +20,7 @@ export function App() {
   const session = useSession();
   const wasSignedIn = useRef(false);
   if (session.data) wasSignedIn.current = true;
-  const Page = PAGES[path] ?? Overview;
+  const Page = pageOf(path).page;
   const wait = <Spinner className={styles.wait} label="Loading" />;
 
   let content = wait;

@@ -13,11 +13,8 @@ import {
   tokens,
 } from "@fluentui/react-components";
 import {
-  DesktopRegular,
-  GridRegular,
-  HistoryRegular,
+  MoreHorizontalRegular,
   PersonRegular,
-  SearchSquareRegular,
   SignOutRegular,
   WeatherMoonRegular,
   WeatherSunnyRegular,
@@ -27,14 +24,11 @@ import type { Session } from "../api/client";
 import { read, write } from "../filter/filter";
 import { go, usePlace } from "../location";
 import { useNarrow } from "./media";
+import { PAGES, pageOf } from "./pages";
 import { useSigning } from "./session";
 
-const PLACES = [
-  { path: "/", label: "Overview", icon: <GridRegular /> },
-  { path: "/changes", label: "Changes", icon: <HistoryRegular /> },
-  { path: "/inventory", label: "Inventory", icon: <SearchSquareRegular /> },
-  { path: "/machines", label: "Machines", icon: <DesktopRegular /> },
-];
+/** How many pages the bar at the foot of a narrow screen has room for; the others stand in a menu. */
+const ROOM = 4;
 
 const useStyles = makeStyles({
   frame: { height: "100%", display: "grid", gridTemplateRows: "auto 1fr", gridTemplateColumns: "auto 1fr" },
@@ -59,11 +53,12 @@ const useStyles = makeStyles({
     padding: 0,
     borderRight: "none",
     borderTop: `1px solid ${tokens.colorNeutralStroke2}`,
+    display: "flex",
   },
   narrow: { gridTemplateRows: "auto 1fr auto" },
   tabs: { display: "flex" },
   tab: { paddingLeft: tokens.spacingHorizontalXS, paddingRight: tokens.spacingHorizontalXS },
-  spread: { justifyContent: "space-around" },
+  spread: { justifyContent: "space-around", flexGrow: 1 },
   content: { minWidth: 0, minHeight: 0, overflow: "hidden", display: "flex", flexDirection: "column" },
   across: { gridColumn: "1 / -1" },
 });
@@ -80,7 +75,10 @@ export function Frame({ session, dark, toggleTheme, children }: FrameProps) {
   const narrow = useNarrow();
   const { path, query } = usePlace();
   const { signOut } = useSigning();
-  const here = PLACES.some((place) => place.path === path) ? path : "/";
+  const here = pageOf(path).path;
+  const seen = PAGES.filter((page) => page.whoSees?.(session) ?? true);
+  const inBar = narrow && seen.length > ROOM + 1 ? seen.slice(0, ROOM) : seen;
+  const inMenu = seen.slice(inBar.length);
   // The filter goes along from page to page; what else stands in the address belongs to one page.
   const visit = (target: string) => go(target, write(read(query), new URLSearchParams()));
 
@@ -123,17 +121,39 @@ export function Frame({ session, dark, toggleTheme, children }: FrameProps) {
           className={mergeClasses(styles.tabs, narrow && styles.spread)}
           size={narrow ? "small" : "medium"}
         >
-          {PLACES.map((place) => (
+          {inBar.map((page) => (
             <Tab
-              key={place.path}
-              value={place.path}
-              icon={narrow ? null : place.icon}
+              key={page.path}
+              value={page.path}
+              icon={narrow ? null : page.icon}
               className={narrow ? styles.tab : ""}
             >
-              {place.label}
+              {page.label}
             </Tab>
           ))}
         </TabList>
+        {inMenu.length > 0 && (
+          <Menu>
+            <MenuTrigger disableButtonEnhancement>
+              <Button
+                appearance="subtle"
+                icon={<MoreHorizontalRegular />}
+                aria-label={
+                  inMenu.some((page) => page.path === here) ? `More pages: ${pageOf(here).label}` : "More pages"
+                }
+              />
+            </MenuTrigger>
+            <MenuPopover>
+              <MenuList>
+                {inMenu.map((page) => (
+                  <MenuItem key={page.path} icon={page.icon} onClick={() => visit(page.path)}>
+                    {page.label}
+                  </MenuItem>
+                ))}
+              </MenuList>
+            </MenuPopover>
+          </Menu>
+        )}
       </nav>
       <main className={mergeClasses(styles.content, narrow && styles.across)}>{children}</main>
     </div>

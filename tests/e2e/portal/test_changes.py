@@ -1,0 +1,162 @@
+"""The page of changes: live, filtered, by keyboard, with details."""
+
+from __future__ import annotations
+
+import json
+
+from playwright.sync_api import expect
+
+from e2e.portal.browser import SHOWN, Portal, Sender, keep, row
+from whatchanged.records.times import now_ns
+
+
+def test_an_edit_appears_while_one_looks_and_its_details_open(portal: Portal) -> None:
+    page = portal.signed_in("/changes")
+    expect(row(page, "first.conf")).to_be_visible()
+    page.evaluate("() => { window.sameDocument = true }")
+    portal.write("before.conf", "1\n2\n")
+    changed = row(page, "before.conf").filter(has_text="Modified")
+    expect(changed).to_be_visible()
+    assert page.evaluate("() => window.sameDocument") is True
+    shown = page.get_by_role("grid").get_by_role("row").count()
+    changed.click()
+    details = page.get_by_role("complementary", name="Change")
+    size = details.get_by_role("row").filter(has=page.get_by_role("rowheader", name="Size", exact=True))
+    expect(size).to_contain_text("2 B")
+    expect(size).to_contain_text("4 B")
+    expect(size).to_have_attribute("data-changed", "true")
+    mode = details.get_by_role("row").filter(has=page.get_by_role("rowheader", name="Attributes"))
+    expect(mode).to_contain_text("0644: owner read, write; group read; others read")
+    expect(changed).to_be_visible()
+    expect(page.get_by_role("grid").get_by_role("row")).to_have_count(shown)
+    keep(page, "details")
+    details.get_by_role("tab", name="History").click()
+    portal.write("before.conf", "1\n2\n3\n")
+    expect(row(page, "before.conf").filter(has_text="Modified")).to_have_count(2)
+    details.get_by_role("tab", name="Record").click()
+    raw = json.loads(details.locator("pre").inner_text())
+    assert raw["FileSystemPath"].endswith("before.conf")
+    page.reload()
+    expect(
+        page.get_by_role("complementary", name="Change").get_by_role("rowheader", name="Size", exact=True)
+    ).to_be_visible()
+    details.get_by_role("button", name="Close").click()
+    expect(details).to_have_count(0)
+
+
+def test_a_page_that_pauses_says_that_there_is_more(portal: Portal) -> None:
+    page = portal.signed_in("/changes?text=paused")
+    expect(page.get_by_role("region", name="Why this is empty")).to_contain_text("the filter lets none of them through")
+    page.get_by_role("button", name="Pause").click()
+    portal.write("paused.conf", "1")
+    expect(page.get_by_text("new changes", exact=True)).to_be_visible()
+    expect(row(page, "paused.conf")).to_have_count(0)
+    page.get_by_role("button", name="Go on").click()
+    expect(row(page, "paused.conf")).to_be_visible()
+
+
+def test_only_this_and_not_this(portal: Portal) -> None:
+    page = portal.signed_in("/changes?text=.conf")
+    expect(row(page, "first.conf")).to_be_visible()
+    cell = row(page, "first.conf").get_by_role("gridcell").nth(4)
+    cell.hover()
+    cell.get_by_title("Only this, not this").click()
+    page.get_by_role("menuitem", name="Not this").click()
+    expect(row(page, "first.conf")).to_have_count(0)
+    expect(row(page, "second.conf")).to_be_visible()
+    assert "not.item=" in page.url
+    row(page, "second.conf").get_by_role("gridcell").nth(4).click(button="right")
+    page.get_by_role("menuitem", name="Only this").click()
+    expect(row(page, ".conf")).to_have_count(1)
+    address = page.url
+    page.reload()
+    expect(row(page, "second.conf")).to_be_visible()
+    expect(row(page, ".conf")).to_have_count(1)
+    assert page.url == address
+    page.go_back()
+    expect(row(page, ".conf").nth(1)).to_be_visible()
+    expect(row(page, "first.conf")).to_have_count(0)
+    page.go_back()
+    expect(row(page, "first.conf")).to_be_visible()
+    page.go_forward()
+    page.get_by_role("button", name="Remove: Item is not").click()
+    expect(row(page, "first.conf")).to_be_visible()
+
+
+def test_hostile_names_are_text(portal: Portal) -> None:
+    page = portal.signed_in("/changes")
+    hostile = row(page, "onerror=alert(1)")
+    expect(hostile).to_be_visible()
+    expect(hostile.locator("img")).to_have_count(0)
+    assert SHOWN in hostile.inner_text()
+    hostile.get_by_role("gridcell").nth(4).click(button="right")
+    page.get_by_role("menuitem", name="Only this").click()
+    expect(page.get_by_role("row")).to_have_count(2)  # with the heads
+    hostile.click()
+    details = page.get_by_role("complementary", name="Change")
+    expect(details.get_by_role("heading")).to_contain_text(SHOWN)
+    expect(details.locator("img")).to_have_count(0)
+    page.reload()
+    expect(hostile).to_be_visible()
+    filtered = portal.signed_in("/changes?text=%27%29+%7C+take+0+%2F%2F%22%5C&is.machine=%22%29+or+true%3B+%28%22")
+    expect(filtered.get_by_role("region", name="Why this is empty")).to_be_visible()
+
+
+def test_the_keyboard_reaches_everything(portal: Portal) -> None:
+    page = portal.signed_in("/changes?text=.conf")
+    grid = page.get_by_role("grid", name="Changes")
+    expect(row(page, "second.conf")).to_be_visible()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if grid.evaluate("grid => grid === document.activeElement"):
+            break
+    expect(grid).to_be_focused()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    details = page.get_by_role("complementary", name="Change")
+    expect(details.get_by_role("heading")).to_be_visible()
+    details.get_by_role("button", name="Close").press("Enter")
+    expect(details).to_have_count(0)
+    grid.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("f")
+    page.get_by_role("menuitem", name="Only this").press("Enter")
+    expect(page.get_by_role("toolbar", name="Conditions")).to_contain_text("Item is ")
+    expect(grid).to_be_focused()
+
+
+def test_changes_of_one_transaction_stand_under_one_line(portal: Portal) -> None:
+    old, new = portal.installation.real_tree / "second.conf", portal.installation.real_tree / "renamed.conf"
+    page = portal.signed_in("/changes?text=renamed.conf")
+    expect(page.get_by_role("region", name="Why this is empty")).to_be_visible()
+    old.rename(new)
+    expect(row(page, "renamed from")).to_be_visible()
+    page.get_by_role("switch", name="By transaction").click()
+    assert "group=transaction" in page.url
+    expect(row(page, "renamed from")).to_be_visible()
+
+
+def test_long_lists_come_page_by_page_and_what_arrives_takes_its_place(portal: Portal) -> None:
+    send = Sender(portal, "many")
+    start = now_ns() - 3600 * 10**9
+    send([(f"/many/{number:03}", start + number * 10**9) for number in range(450)])
+    page = portal.signed_in("/changes?is.machine=many")
+    expect(row(page, "/many/449")).to_be_visible()
+    status = page.get_by_role("status")
+    expect(status).to_have_text("200 changes, more below, live")
+    # Late ones: one stands among what is loaded, one below it.
+    send([("/many/late", start + 400 * 10**9 + 1), ("/many/later", start + 10 * 10**9 + 1)])
+    expect(status).to_have_text("201 changes, more below, live")
+    grid = page.get_by_role("grid", name="Changes")
+    grid.focus()
+    seen: list[str] = []
+    while status.inner_text() != "452 changes, live" or "/many/000" not in seen[-1:]:
+        page.keyboard.press("PageDown")
+        cells = grid.get_by_role("gridcell").filter(has_text="/many/").all_inner_texts()
+        seen += [name for name in cells if name not in seen]
+    expected = [f"/many/{number:03}" for number in reversed(range(450))]
+    expected.insert(expected.index("/many/400"), "/many/late")
+    expected.insert(expected.index("/many/010"), "/many/later")
+    assert seen == expected
