@@ -16,15 +16,19 @@ import {
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { type Machine, type Row, request } from "../api/client";
+import { itemName } from "../changes/rows";
 import { type Filter, write } from "../filter/filter";
 import { useFilter } from "../filter/useFilter";
+import { KINDS } from "../inventory/kinds";
 import { go } from "../location";
-import { agoText, whenText } from "../moments";
+import { agoText, numberText, whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
 import { Problem } from "../states/Problem";
+import { To } from "../states/To";
 import { visible } from "../text";
-import { gaps, stateOf } from "./state";
+import { counts, gaps, newest, parts } from "./about";
+import { stateOf } from "./state";
 
 const useStyles = makeStyles({
   actions: { display: "flex", flexWrap: "wrap", gap: tokens.spacingHorizontalS },
@@ -61,6 +65,17 @@ export function MachineDetails({ machine, rules, troubles, role, close }: Machin
   const [purge, setPurge] = useState(false);
   const path = `/api/v1/machines/${encodeURIComponent(machine.id)}`;
   const lost = useQuery({ queryKey: ["gaps", machine.id], queryFn: ({ signal }) => gaps(machine.id, signal) });
+  const fares = useQuery({
+    queryKey: ["parts", machine.id],
+    queryFn: ({ signal }) => parts(machine.id, signal),
+    refetchInterval: 30_000,
+  });
+  const changes = useQuery({
+    queryKey: ["newest changes", machine.id],
+    queryFn: ({ signal }) => newest(machine.id, signal),
+    refetchInterval: 30_000,
+  });
+  const items = useQuery({ queryKey: ["counts", machine.id], queryFn: ({ signal }) => counts(machine.id, signal) });
   const scan = useMutation({ mutationFn: () => request("POST", `${path}/requests`, { body: { request: "scan" } }) });
   const end = useMutation({
     mutationFn: (how: End) =>
@@ -70,14 +85,13 @@ export function MachineDetails({ machine, rules, troubles, role, close }: Machin
       void client.invalidateQueries({ queryKey: ["fleet"] });
     },
   });
-  const visit = (target: string) => {
-    const only: Filter = {
-      ...filter,
-      text: "",
-      conditions: [{ field: "machine", not: false, values: [machine.computer] }],
-    };
-    go(target, write(only, new URLSearchParams()));
+  const only: Filter = {
+    ...filter,
+    text: "",
+    conditions: [{ field: "machine", not: false, values: [machine.computer] }],
   };
+  const always: Filter = { ...only, window: "all", from: "", to: "" };
+  const visit = (target: string) => go(target, write(only, new URLSearchParams()));
   const state = stateOf(machine);
 
   return (
@@ -105,6 +119,8 @@ export function MachineDetails({ machine, rules, troubles, role, close }: Machin
           ["State", state],
           ["Silent since", machine.silentSince ? whenText(machine.silentSince) : ""],
           ["Last contact", `${agoText(machine.lastContact)} (${whenText(machine.lastContact)})`],
+          ["Tracker", fares.data?.tracker],
+          ["Waiting there", fares.data?.waiting],
           ["System", machine.osName || machine.osType],
           ["Agent", machine.agentVersion],
           ["Group", machine.machineGroup],
@@ -118,6 +134,36 @@ export function MachineDetails({ machine, rules, troubles, role, close }: Machin
           ["Hardware", machine.vmUuid],
         ]}
       />
+      <Subtitle2 as="h2">Newest changes</Subtitle2>
+      {changes.error && <Problem error={changes.error} again={() => void changes.refetch()} />}
+      {changes.data?.length === 0 && <Text>None yet. What stood there at the first look is in the inventory.</Text>}
+      <ul className={styles.list}>
+        {changes.data?.map((row) => (
+          <li key={row.ChangeId}>
+            <To path="/changes" filter={always} with={{ change: row.ChangeId ?? "" }}>
+              {visible(itemName(row))}
+            </To>
+            : {(row.ChangeCategory ?? "").toLowerCase()} {agoText(row.TimeGenerated)}
+          </li>
+        ))}
+      </ul>
+      <Subtitle2 as="h2">Inventory</Subtitle2>
+      {items.error && <Problem error={items.error} again={() => void items.refetch()} />}
+      {items.data?.length === 0 && <Text>Nothing yet: no look has been completed.</Text>}
+      <ul className={styles.list}>
+        {items.data?.map(([kind, count]) => (
+          <li key={kind}>
+            {kind in KINDS ? (
+              <To path="/inventory" filter={only} with={{ kind }}>
+                {KINDS[kind]?.label}
+              </To>
+            ) : (
+              kind
+            )}
+            : {numberText(count)}
+          </li>
+        ))}
+      </ul>
       <Subtitle2 as="h2">Health</Subtitle2>
       {troubles.length === 0 && <Text>Every part that speaks is well.</Text>}
       <ul className={styles.list}>

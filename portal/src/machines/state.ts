@@ -1,6 +1,5 @@
 /** What is known of the machines beside what they are: how they fare. */
 import { ask, type Machine, type Row, request, type Schemas } from "../api/client";
-import { Asking } from "../filter/filter";
 
 export type State = "Active" | "Silent" | "Revoked" | "Decommissioned";
 
@@ -48,12 +47,4 @@ export async function fleet(signal: AbortSignal): Promise<Fleet> {
     troubles.set(id, [...(troubles.get(id) ?? []), row]);
   }
   return { machines: machines.value, rules, troubles };
-}
-
-export async function gaps(machine: string, signal: AbortSignal): Promise<Row[]> {
-  const asking = new Asking();
-  const text =
-    `TrackingHealth\n| where SourceComputerId == ${asking.value(machine)} and isnotnull(LostRecords) and LostRecords > 0\n` +
-    "| order by TimeGenerated desc\n| take 100\n| project TimeGenerated, Reason, Stream, FirstSequence, LastSequence, LostRecords, Detail";
-  return (await ask(asking.question(text), signal)).rows;
 }

@@ -1,16 +1,6 @@
-import {
-  Badge,
-  Card,
-  CardHeader,
-  Link,
-  makeStyles,
-  Spinner,
-  Subtitle2,
-  Text,
-  tokens,
-} from "@fluentui/react-components";
+import { Badge, Card, CardHeader, makeStyles, Spinner, Subtitle2, Text, tokens } from "@fluentui/react-components";
 import { keepPreviousData, type QueryKey, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type MouseEvent, type ReactNode, useCallback, useMemo } from "react";
+import { type ReactNode, useCallback, useMemo } from "react";
 import { useArrivals } from "../api/arrivals";
 import type { Row } from "../api/client";
 import { kindText } from "../changes/rows";
@@ -23,6 +13,7 @@ import { numberText } from "../moments";
 import { Heading } from "../shell/Heading";
 import type { PageProps } from "../shell/page";
 import { Problem } from "../states/Problem";
+import { To } from "../states/To";
 import { WhyEmpty } from "../states/WhyEmpty";
 import { visible } from "../text";
 import Chart from "./Chart";
@@ -55,22 +46,6 @@ const KINDS = ["Files", "Software", "Daemons", "WindowsServices", "Registry"];
 const COLORS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9"];
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const HOURS = Array.from({ length: 24 }, (_, hour) => String(hour));
-
-/** A link to a list. It has an address, so that it opens in another tab, too. */
-function To({ path, filter, children }: { path: string; filter: Filter; children: ReactNode }) {
-  const styles = useStyles();
-  const query = write(filter, new URLSearchParams());
-  const follow = (event: MouseEvent) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
-    event.preventDefault();
-    go(path, query);
-  };
-  return (
-    <Link href={`${path}?${query}`} onClick={follow} className={styles.words}>
-      {children}
-    </Link>
-  );
-}
 
 function Tile({ title, wide, children }: { title: string; wide?: boolean; children: ReactNode }) {
   const styles = useStyles();

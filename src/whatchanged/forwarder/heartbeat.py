@@ -28,9 +28,13 @@ def machine_facts() -> dict[str, str]:
     }
 
 
-def beat(store: Store, computer: str) -> None:
-    """Store one heartbeat of `computer`. Raises StorageFull, StateError."""
+def beat(store: Store, computer: str, tracker_contact: int | None) -> None:
+    """Store one heartbeat of `computer`, whose tracker last spoke at `tracker_contact` (ns since 1970; None: not yet).
+
+    Raises StorageFull, StateError.
+    """
     release = _os_release()
+    depth = store.depth().values()
     major, _, minor = release.get("VERSION_ID", "").partition(".")
     row: dict[str, Any] = {
         "TimeGenerated": time_text(now_ns()),
@@ -45,9 +49,12 @@ def beat(store: Store, computer: str) -> None:
         "OSType": "Windows" if platform.system() == "Windows" else "Linux",
         "SCAgentChannel": "Direct",
         "Solutions": "changeTracking",
-        "SourceSystem": "Linux",
+        "SourceSystem": "OpsManager" if platform.system() == "Windows" else "Linux",
         "Version": __version__,
         "VMUUID": vm_uuid(),
+        "QueuedRecords": sum(rows for rows, _ in depth),
+        "QueuedBytes": sum(size for _, size in depth),
+        "TrackerContact": "" if tracker_contact is None else time_text(tracker_contact),
     }
 
     def make(epoch: str, sequence: int) -> bytes:

@@ -22,6 +22,7 @@ from whatchanged.forwarder.settings import ForwarderSettings
 from whatchanged.forwarder.store import Store
 from whatchanged.records.carrier import parse_chunk_id
 from whatchanged.records.health import HealthReason, HealthStatus
+from whatchanged.records.times import now_ns
 from whatchanged.wire import agent, forward
 
 __all__ = ["PipeServer"]
@@ -34,6 +35,7 @@ _STRANGER = forward.Limits(message_bytes=64 * 1024)
 _FOREIGN_STREAMS = 32
 _LONGEST_POLL = 60.0
 _LONGEST_WAIT = 60.0
+_SILENCE_NS = int(2 * _LONGEST_POLL) * 10**9
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -49,8 +51,12 @@ class PipeServer:
         stop: threading.Event,
         endpoints: tuple[ipc.Endpoint, ...] | None = None,
         guarded: Callable[[Callable[[], None]], None] = lambda work: work(),
+        tracker_came: Callable[[], None] = lambda: None,
     ) -> None:
-        """`guarded` runs the work of a listening thread and sees to it that its end is noticed."""
+        """`guarded` runs the work of a listening thread and sees to it that its end is noticed.
+
+        `tracker_came` is called when the tracker speaks for the first time, or after a silence.
+        """
         self._settings = settings
         self._store = store
         self._configuration = configuration
@@ -65,6 +71,9 @@ class PipeServer:
         self._closed = False
         self._full = False
         self._refused: set[ipc.AccountId] = set()
+        self._tracker_came = tracker_came
+        self.tracker_contact: int | None = None
+        """When the tracker last spoke, nanoseconds since 1970."""
 
     def start(self) -> None:
         """Listen everywhere; raises PeerError, and listens nowhere then."""
@@ -158,6 +167,7 @@ class PipeServer:
         elif channel.peer.account != self._settings.tracker_uid:
             self._refuse(channel, "asked what only the tracker may")
         elif isinstance(request, agent.PollRequest):
+            self._heard()
             seconds = min(max(request.wait_seconds, 0.0), _LONGEST_POLL)
             version, changed, due, connected = self._configuration.poll(request.tag, request.known, seconds, self._stop)
             reply = agent.PollReply(
@@ -199,6 +209,7 @@ class PipeServer:
                 raise WireError(f"record {sequence} of a chunk is not numbered as the chunk's id says")
             records.append(forward.pack_record(record))
         self._store.append(str(stream), epoch, first, records)
+        self._heard()
 
     def _keep_foreign(self, account: ipc.AccountId, message: forward.ForwardMessage) -> None:
         # A SID takes much of the room that the name of a stream has.
@@ -209,6 +220,11 @@ class PipeServer:
             raise WireError(f"account {account} has {_FOREIGN_STREAMS} streams already")
         makes = [partial(_foreign_record, stream, entry) for entry in message.entries]
         self._store.append_own(stream, *makes, chunk=message.chunk)
+
+    def _heard(self) -> None:
+        before, self.tracker_contact = self.tracker_contact, now_ns()
+        if before is None or self.tracker_contact - before > _SILENCE_NS:
+            self._tracker_came()
 
     def _refuse(self, channel: ipc.Channel, what: str) -> NoReturn:
         account = channel.peer.account

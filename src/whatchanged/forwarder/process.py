@@ -60,7 +60,16 @@ class _Forwarder:
         self._control_client = ServerClient(settings, self._keeper, instance)
         self._result_client = ServerClient(settings, self._keeper, instance)
         self._uploader = Uploader(self._store, self._upload_client, self._health)
-        self._pipe = PipeServer(settings, self._store, self._configuration, self._health, stop, guarded=self._guarded)
+        self._beat_now = threading.Event()
+        self._pipe = PipeServer(
+            settings,
+            self._store,
+            self._configuration,
+            self._health,
+            stop,
+            guarded=self._guarded,
+            tracker_came=self._beat_now.set,
+        )
         self._threads: list[threading.Thread] = []
         self._last_error = ""
         self._waiting_said = False
@@ -83,6 +92,7 @@ class _Forwarder:
     def close(self) -> None:
         self._store.wake()
         self._configuration.wake()
+        self._beat_now.set()
         self._pipe.close()
         for client in (self._upload_client, self._control_client, self._result_client):
             client.close()
@@ -178,10 +188,12 @@ class _Forwarder:
     def _beat(self) -> None:
         while True:
             try:
-                heartbeat.beat(self._store, self._settings.computer)
+                heartbeat.beat(self._store, self._settings.computer, self._pipe.tracker_contact)
             except OperationError as error:
                 _log.error("no heartbeat: %s", error.message)
-            if self._stop.wait(self._settings.heartbeat):
+            self._beat_now.wait(self._settings.heartbeat)
+            self._beat_now.clear()
+            if self._stop.is_set():
                 return
 
     def _pass_on(self) -> None:

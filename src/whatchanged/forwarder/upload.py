@@ -30,6 +30,7 @@ from whatchanged.wire.ingestion import MAX_COMPRESSED, MAX_DECOMPRESSED, encode_
 __all__ = ["Backoff", "Uploader"]
 
 _log = logging.getLogger(__name__)
+_JITTER = random.Random()  # noqa: S311 - no secret; not the one that the whole process shares
 _ROWS = 5_000
 _STORED_BYTES = 1_536 * 1024
 _FOREIGN_PIECE = 64
@@ -59,7 +60,7 @@ class Backoff:
         if retry_after is not None:
             return min(retry_after, _LONGEST_RETRY_AFTER)
         ceiling = min(self._longest, self._first * 2 ** (self._failures - 1))
-        return random.uniform(0, ceiling)  # noqa: S311 - spreads load, hides nothing
+        return _JITTER.uniform(0, ceiling)
 
 
 class Uploader:

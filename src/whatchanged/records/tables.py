@@ -309,6 +309,9 @@ HEARTBEAT = Table(
         _BILLED_SIZE,
         _IS_BILLABLE,
         *_CARRIER,
+        _own("QueuedRecords", _LONG, "Records that waited in the forwarder's local store when it was made"),
+        _own("QueuedBytes", _LONG, "Their size in bytes"),
+        _own("TrackerContact", _DATETIME, "When the tracker last spoke with the forwarder, since that started"),
     ),
     (DataType.HEALTH_ASSESSMENT,),
 )

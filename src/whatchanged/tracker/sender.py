@@ -28,6 +28,7 @@ _CHUNK_BYTES = 512 * 1024
 _ACK_SECONDS = 60.0
 _ACK_BYTES = 4096
 _LONGEST_PAUSE = 30.0
+_JITTER = random.Random()  # noqa: S311 - no secret; not the one that the whole process shares
 
 
 class Sender:
@@ -61,7 +62,7 @@ class Sender:
                     log.warning("cannot hand records to the forwarder: %s", error)
                 self.error = str(error)
                 pause = min(max(pause * 2, 0.2), _LONGEST_PAUSE)
-                self._stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+                self._stop.wait(pause * _JITTER.uniform(0.5, 1.0))
                 continue
             if not sent:
                 if busy:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 from playwright.sync_api import expect
 
-from e2e.portal.browser import PASSWORD, Portal, row
+from e2e.portal.browser import PASSWORD, Portal, keep, row
 
 
 def test_what_an_owner_may_a_reader_does_not_see(portal: Portal) -> None:
@@ -55,3 +57,23 @@ def test_an_owner_enrols_and_revokes(portal: Portal) -> None:
     details.get_by_role("button", name="Decommission").click()
     page.get_by_role("dialog").get_by_role("button", name="Decommission").click()
     expect(machine).to_contain_text("Decommissioned")
+
+
+def test_a_machine_says_how_its_parts_fare_what_changed_and_what_is_there(portal: Portal) -> None:
+    page = portal.signed_in("/machines")
+    row(page, "Active").first.click()
+    details = page.get_by_role("complementary", name="Machine")
+    expect(details).to_contain_text("Trackerrunning")
+    expect(details).to_contain_text(re.compile(r"Waiting there\d+ records?, "))
+    expect(details.get_by_text("None: every record that it made has arrived.")).to_be_visible()
+    expect(details.get_by_role("listitem").filter(has=page.get_by_role("link", name="Files"))).to_have_text(
+        re.compile(r"Files: \d+")
+    )
+    keep(page, "machine")
+    details.get_by_role("link", name="first.conf").click()
+    changed = page.get_by_role("complementary", name="Change")
+    expect(changed.get_by_role("heading").first).to_contain_text("first.conf")
+    page.go_back()
+    details.get_by_role("link", name="Files").click()
+    expect(page.get_by_role("tab", name="Files")).to_have_attribute("aria-selected", "true")
+    expect(row(page, "first.conf")).to_be_visible()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import msgpack
 import pytest
 
 from whatchanged import ipc
@@ -24,6 +25,7 @@ from whatchanged.forwarder.store import Store
 from whatchanged.forwarder.upload import Uploader
 from whatchanged.records.carrier import chunk_id
 from whatchanged.records.streams import DataType
+from whatchanged.records.times import now_ns, parse_time
 from whatchanged.settings import DataFolder
 from whatchanged.wire import agent, forward, framing
 
@@ -193,6 +195,32 @@ def test_records_requests_and_configuration(running: DataFolder, machines: Machi
     assert machines.results == ["r1"]
     assert os.listdir(os.path.join(running.forwarder, "mcs", "configchunks")) == ["1.json"]
     assert os.path.exists(os.path.join(running.forwarder, "mcs", "mcsconfig.latest.xml"))
+
+
+def test_a_heartbeat_says_when_the_tracker_spoke(running: DataFolder, machines: Machines) -> None:
+    first = machines.await_row(Category="Direct Agent")
+    assert "TrackerContact" not in first
+    before = now_ns()
+    with ipc.connect(ipc.PathSocket(running.pipe_socket), 5) as channel:
+        poll(channel)
+    with machines.changed:  # at once, not when the next one is due
+        assert machines.changed.wait_for(lambda: any("TrackerContact" in row for row in machines.rows), 20)
+    [second] = [row for row in machines.rows if "TrackerContact" in row]
+    assert before <= parse_time(second["TrackerContact"]) <= parse_time(second["TimeGenerated"])
+
+
+def test_a_heartbeat_says_what_waits(tmp_path: Path) -> None:
+    store = Store(str(tmp_path), 10**9)
+    try:
+        store.append(STREAM.value, EPOCH, 1, [b"x" * 10] * 7)
+        waits = store.depth()[STREAM.value]
+        heartbeat.beat(store, "m", None)
+        [row] = store.lease(DataType.HEALTH_ASSESSMENT.value, 10, 10**6)
+    finally:
+        store.close()
+    said = msgpack.unpackb(row.record)
+    assert (said["QueuedRecords"], said["QueuedBytes"]) == waits
+    assert waits[0] == 7
 
 
 def poll(channel: ipc.Channel, known: str = "") -> agent.PollReply:

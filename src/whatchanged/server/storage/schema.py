@@ -214,4 +214,12 @@ MIGRATIONS: tuple[Migration, ...] = (
             f"CREATE OR REPLACE VIEW ConfigurationData AS {inventory_sql(bound=False)}",
         ),
     ),
+    Migration(
+        "0010 what waits on a machine, and whether its tracker speaks",
+        (
+            "ALTER TABLE Heartbeat ADD COLUMN IF NOT EXISTS `QueuedRecords` Nullable(Int64)",
+            "ALTER TABLE Heartbeat ADD COLUMN IF NOT EXISTS `QueuedBytes` Nullable(Int64)",
+            "ALTER TABLE Heartbeat ADD COLUMN IF NOT EXISTS `TrackerContact` Nullable(DateTime64(7, 'UTC'))",
+        ),
+    ),
 )
