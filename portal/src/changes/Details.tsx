@@ -6,8 +6,9 @@ import { Asking, type FieldName, ITEM } from "../filter/filter";
 import { whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
+import { Name } from "../states/Name";
 import { Problem } from "../states/Problem";
-import { visible, visibleLines } from "../text";
+import { quoted, visible, visibleLines } from "../text";
 import { Category } from "./Changes";
 import { type Property, properties } from "./properties";
 import { asChange, type Change, itemName, kindText, whatChanged } from "./rows";
@@ -75,7 +76,7 @@ export function Details({ id, close, show, narrow }: DetailsProps) {
     </TabList>
   );
   return (
-    <Drawer of="Change" title={row ? visible(itemName(row)) : "Change"} tabs={tabs} close={close}>
+    <Drawer of="Change" title={row ? <Name text={itemName(row)} /> : "Change"} tabs={tabs} close={close}>
       {found.isPending && <Spinner label="Looking it up" />}
       {found.error && <Problem error={found.error} again={() => void found.refetch()} />}
       {row === null && (
@@ -108,6 +109,7 @@ function Properties({ row, narrow }: { row: Change; narrow: DetailsProps["narrow
     ["What", whatChanged(row)],
     ["Kind", kindText(row.ConfigChangeType)],
     ["Machine", row.Computer ?? ""],
+    ["Exact path", row.PathBytes ? quoted(row.PathBytes) : ""],
     ["Detected", `${whenText(row.TimeGenerated)}${between} (${row.DetectedBy})`],
     ["Program", [process, row.InitiatingProcessCommandLine].filter(Boolean).join(": ")],
     ["Account", [row.InitiatingProcessAccountName, login && `signed in as ${login}`].filter(Boolean).join(", ")],

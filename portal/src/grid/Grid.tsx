@@ -18,6 +18,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState } from "react";
 import type { FieldName } from "../filter/filter";
 import { useNarrow } from "../shell/media";
+import { Name } from "../states/Name";
 import { visible } from "../text";
 
 export interface Column<T> {
@@ -289,7 +290,9 @@ export function Grid<T>({ label, columns, lines, card, open, selected, narrow, m
                           setAsked(question(line, index, event.currentTarget));
                         }}
                       >
-                        <span className={styles.text}>{column.look ? column.look(line.row) : text}</span>
+                        <span className={styles.text}>
+                          {column.look ? column.look(line.row) : <Name text={column.text(line.row)} />}
+                        </span>
                         {column.field && (
                           <Button
                             className={mergeClasses("what", styles.what)}

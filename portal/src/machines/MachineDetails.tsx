@@ -24,6 +24,7 @@ import { go } from "../location";
 import { agoText, numberText, whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
+import { Name } from "../states/Name";
 import { Problem } from "../states/Problem";
 import { To } from "../states/To";
 import { visible } from "../text";
@@ -95,7 +96,7 @@ export function MachineDetails({ machine, rules, troubles, role, close }: Machin
   const state = stateOf(machine);
 
   return (
-    <Drawer of="Machine" title={visible(machine.computer)} close={close}>
+    <Drawer of="Machine" title={<Name text={machine.computer} />} close={close}>
       <div className={styles.actions}>
         <Button onClick={() => visit("/changes")}>Changes</Button>
         <Button onClick={() => visit("/inventory")}>Inventory</Button>
@@ -141,7 +142,7 @@ export function MachineDetails({ machine, rules, troubles, role, close }: Machin
         {changes.data?.map((row) => (
           <li key={row.ChangeId}>
             <To path="/changes" filter={always} with={{ change: row.ChangeId ?? "" }}>
-              {visible(itemName(row))}
+              <Name text={itemName(row)} />
             </To>
             : {(row.ChangeCategory ?? "").toLowerCase()} {agoText(row.TimeGenerated)}
           </li>

@@ -28,7 +28,7 @@ const useStyles = makeStyles({
 interface DrawerProps {
   /** What it is: `Change`. */
   of: string;
-  title: string;
+  title: ReactNode;
   tabs?: ReactNode;
   close: () => void;
   children: ReactNode;

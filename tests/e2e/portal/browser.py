@@ -95,8 +95,8 @@ class Sender:
         self._headers = {"authorization": f"Bearer {machine['credential']}", "x-whatchanged-instance": "one"}
         self._epoch, self._sent = new_epoch(), 0
 
-    def __call__(self, changes: list[tuple[str, int]]) -> None:
-        """Send a change of a file for each path and time."""
+    def __call__(self, changes: list[tuple[str, int]], **columns: Any) -> None:
+        """Send a change of a file for each path and time; `columns` stand in every row."""
         rows = []
         for path, time_ns in changes:
             self._sent += 1
@@ -110,6 +110,7 @@ class Sender:
                     "ConfigChangeType": "Files",
                     "ChangeCategory": "Added",
                     "FileSystemPath": path,
+                    **columns,
                 }
             )
         sent = httpx.post(
