@@ -8,10 +8,20 @@ import msgspec
 from litestar import Response, delete, get, post, put
 from litestar.params import FromPath, FromQuery, JSONBody
 
+from whatchanged.rules import DEFAULT_RULE, EMPTY_RULE, UPSTREAM_RULE
 from whatchanged.server.api.access import Access, AnyRequest, person_of
 from whatchanged.server.api.conditions import condition_of
 from whatchanged.server.api.context import context_of
-from whatchanged.server.api.shapes import Associations, Rule, RuleCheck, Rules, RuleVersion, RuleVersions, answers
+from whatchanged.server.api.shapes import (
+    Associations,
+    Rule,
+    RuleCheck,
+    Rules,
+    RuleTemplates,
+    RuleVersion,
+    RuleVersions,
+    answers,
+)
 from whatchanged.server.control.refusals import forbidden
 from whatchanged.server.control.rule_reading import read
 from whatchanged.server.control.standing import Standing
@@ -19,6 +29,21 @@ from whatchanged.server.control.standing import Standing
 __all__ = ["HANDLERS"]
 
 Row = dict[str, Any]
+_TEMPLATES = [
+    {
+        "name": "Recommended",
+        "description": "Accounts, sudo, ssh, scheduled jobs, units, boot and more on Linux; where programs start by "
+        "themselves on Windows; software and services.",
+        "document": DEFAULT_RULE,
+    },
+    {
+        "name": "As in Azure",
+        "description": "/etc/*.conf on Linux, Azure's list of registry keys (not enabled) on Windows; software and "
+        "services.",
+        "document": UPSTREAM_RULE,
+    },
+    {"name": "Empty", "description": "Software and services; no file and no key yet.", "document": EMPTY_RULE},
+]
 
 
 @get("/api/v1/rules", opt={"access": Access.READER}, responses=answers(Rules))
@@ -53,6 +78,12 @@ async def get_version(request: AnyRequest, name: FromPath[str], number: FromPath
     """Return one version of a rule with its document."""
     context = context_of(request)
     return await context.call(context.control.rules.version, name, number)
+
+
+@get("/api/v1/rule-templates", opt={"access": Access.READER}, responses=answers(RuleTemplates))
+async def list_templates(request: AnyRequest) -> Row:
+    """Return what a new rule may begin with."""
+    return {"value": _TEMPLATES}
 
 
 @post("/api/v1/rule-checks", status_code=200, opt={"access": Access.CONTRIBUTOR}, responses=answers(RuleCheck))
@@ -148,6 +179,7 @@ HANDLERS = (
     get_rule,
     list_versions,
     get_version,
+    list_templates,
     check_rule,
     put_rule,
     remove_rule,

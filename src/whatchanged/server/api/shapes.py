@@ -14,8 +14,8 @@ from whatchanged.records import tables
 from whatchanged.records.columns import ColumnType, Table
 
 __all__ = [
-    "Associations", "Changes", "Health", "Inventory", "Machine", "Machines", "Rule", "RuleCheck", "RuleVersion",
-    "RuleVersions", "Rules", "Tables", "answers",
+    "Associations", "Changes", "Health", "Inventory", "Machine", "Machines", "Rule", "RuleCheck", "RuleTemplates",
+    "RuleVersion", "RuleVersions", "Rules", "Tables", "answers",
 ]  # fmt: skip
 
 _TYPES: dict[ColumnType, Any] = {
@@ -130,6 +130,20 @@ class RuleVersions(msgspec.Struct):
     """The versions of a rule."""
 
     value: list[RuleVersion]
+
+
+class RuleTemplate(msgspec.Struct):
+    """What a new rule may begin with."""
+
+    name: str
+    description: str
+    document: dict[str, Any]
+
+
+class RuleTemplates(msgspec.Struct):
+    """The templates."""
+
+    value: list[RuleTemplate]
 
 
 class RuleCheck(msgspec.Struct):
