@@ -28,6 +28,7 @@ const useStyles = makeStyles({
     borderBottom: `1px solid ${tokens.colorNeutralStroke2}`,
     overflowWrap: "anywhere",
   },
+  remove: { flexShrink: 0 },
   form: { display: "flex", flexDirection: "column", rowGap: tokens.spacingVerticalS, maxWidth: "24rem" },
 });
 
@@ -85,6 +86,7 @@ export function Associations({ rule, all, session }: AssociationsProps) {
               ) : (
                 <Button
                   size="small"
+                  className={styles.remove}
                   aria-label={`Remove ${visible(nameOf(one))}`}
                   onClick={() => setRemoving(one.name)}
                 >
@@ -156,11 +158,13 @@ function Add({ rule, all, session }: AssociationsProps) {
             onChange={(event) => setGroup(event.target.value)}
             onOptionSelect={(_, { optionValue }) => setGroup(optionValue ?? "")}
           >
-            {groups.map((one) => (
-              <Option key={one} value={one}>
-                {one}
-              </Option>
-            ))}
+            {groups
+              .filter((one) => session.machineGroups || one.includes(group.toLowerCase()))
+              .map((one) => (
+                <Option key={one} value={one}>
+                  {one}
+                </Option>
+              ))}
           </Combobox>
         </Field>
       ) : (

@@ -73,7 +73,8 @@ export function NewRule({ from, taken, close, edit }: NewRuleProps) {
       setFile({ name: chosen.name, text });
       const named =
         isObject(value) && typeof value["name"] === "string" && NAME.test(value["name"]) ? value["name"] : "";
-      if (!name) setName(named || chosen.name.replace(/\.json$/i, "").replaceAll(/[^A-Za-z0-9_.() -]/g, "-"));
+      const plain = chosen.name.replace(/\.json$/i, "").replaceAll(/[^A-Za-z0-9_.() -]/g, "-");
+      setName((written) => written || named || plain);
     },
   });
   const known = taken.includes(name.toLowerCase());

@@ -175,8 +175,10 @@ function Overview({ rule }: { rule: Rule }) {
           <li key={source.place}>
             {visible(source.name)} ({systemOf(source)}):{" "}
             {[
-              `${source.files} file items`,
-              source.extensionName.endsWith("Windows") ? `${source.registry} registry items` : "",
+              `${source.files} file item${source.files === 1 ? "" : "s"}`,
+              source.extensionName.endsWith("Windows")
+                ? `${source.registry} registry item${source.registry === 1 ? "" : "s"}`
+                : "",
               source.software ? "software" : "",
               source.services ? "services" : "",
               source.inventory ? "inventory" : "",

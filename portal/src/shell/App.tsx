@@ -36,8 +36,9 @@ export function App() {
     );
   }
   return (
-    <FluentProvider theme={theme} className={styles.whole}>
-      {content}
+    // Classes of the provider are given to every menu and dialog as well, which would then cover the page.
+    <FluentProvider theme={theme} style={{ height: "100%" }}>
+      <div className={styles.whole}>{content}</div>
     </FluentProvider>
   );
 }

@@ -18,6 +18,7 @@ const useStyles = makeStyles({
     borderBottom: `1px solid ${tokens.colorNeutralStroke2}`,
     overflowWrap: "anywhere",
   },
+  remove: { flexShrink: 0 },
   bar: { display: "flex", flexWrap: "wrap", gap: tokens.spacingHorizontalS },
 });
 
@@ -68,6 +69,7 @@ export function Basics({ document, sources, findings, change }: BasicsProps) {
             </span>
             <Button
               size="small"
+              className={styles.remove}
               aria-label={`Remove ${visible(source.name)}`}
               onClick={() => change(remove(document, resolve(document, source.place).slice(0, -1)))}
             >

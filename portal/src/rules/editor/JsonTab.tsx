@@ -53,6 +53,7 @@ export function JsonTab({ text, wrong, change }: JsonTabProps) {
       }
     >
       <textarea
+        aria-label="Document"
         ref={area}
         className={styles.text}
         value={text}

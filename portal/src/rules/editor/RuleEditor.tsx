@@ -44,7 +44,7 @@ const useStyles = makeStyles({
     backgroundColor: tokens.colorNeutralBackground1,
     borderBottom: `1px solid ${tokens.colorNeutralStroke2}`,
   },
-  title: { flexGrow: 1, overflowWrap: "anywhere", minWidth: "8rem" },
+  title: { flexGrow: 1, overflowWrap: "anywhere", minWidth: "8rem", margin: 0 },
   place: { display: "flex", flexGrow: 1, minHeight: 0 },
   form: {
     flexGrow: 1,

@@ -178,7 +178,7 @@ function Items({ section, items, holder, document, findings, recommended, change
                 </>
               )}
               <th scope="col" className={mergeClasses(styles.cell, styles.head, styles.buttons)}>
-                <span aria-hidden>Edit</span>
+                Edit
               </th>
             </tr>
           </thead>
