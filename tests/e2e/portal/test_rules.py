@@ -402,7 +402,7 @@ def test_a_silent_machine_is_said_to_be_silent(portal: Portal) -> None:
     page.goto(f"{portal.url}/rules?edit=patient")
     page.get_by_role("button", name="Preview").click()
     preview = page.get_by_role("complementary", name="Preview")
-    preview.get_by_role("combobox", name="Machine").fill("sleeper")
+    preview.get_by_role("combobox", name="Machine").press_sequentially("SLEE")
     page.get_by_role("option", name="sleeper").click()
     preview.get_by_role("button", name="Count").click()
     expect(preview.get_by_text("sleeper is asked")).to_be_visible()

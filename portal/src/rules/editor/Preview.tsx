@@ -249,7 +249,7 @@ function Counts({ result, document, machine }: { result: Result; document: Json;
             <tfoot>
               <tr>
                 <th scope="row" className={styles.cell}>
-                  Together, files of several items several times
+                  Together; a file of several items counts several times
                 </th>
                 <td className={mergeClasses(styles.cell, styles.number)}>{numberText(files)}</td>
                 <td className={mergeClasses(styles.cell, styles.number)}>{sizeText(bytes).replace(/ \(.*/, "")}</td>

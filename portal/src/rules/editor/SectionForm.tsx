@@ -35,7 +35,7 @@ import type { Finding } from "./findings";
 import { ItemDialog } from "./ItemDialog";
 
 const useStyles = makeStyles({
-  section: { display: "flex", flexDirection: "column", rowGap: tokens.spacingVerticalM },
+  section: { containerType: "inline-size", display: "flex", flexDirection: "column", rowGap: tokens.spacingVerticalM },
   bar: { display: "flex", flexWrap: "wrap", gap: tokens.spacingHorizontalS },
   table: { borderCollapse: "collapse", width: "100%", tableLayout: "fixed" },
   cell: {
@@ -47,10 +47,11 @@ const useStyles = makeStyles({
   },
   head: { fontWeight: tokens.fontWeightSemibold, whiteSpace: "nowrap" },
   path: { fontFamily: tokens.fontFamilyMonospace, fontSize: tokens.fontSizeBase200 },
-  check: { width: "5.5rem" },
-  flag: { width: "6.5rem" },
-  tag: { width: "9rem" },
-  buttons: { width: "6rem", textAlign: "right", whiteSpace: "nowrap" },
+  check: { width: "4.5rem" },
+  // Beside the preview there is less room than the window has.
+  flag: { width: "6.5rem", "@container (max-width: 44rem)": { display: "none" } },
+  tag: { width: "9rem", "@container (max-width: 44rem)": { display: "none" } },
+  buttons: { width: "4.5rem", textAlign: "right", whiteSpace: "nowrap" },
   off: { color: tokens.colorNeutralForeground2 },
 });
 
@@ -214,12 +215,12 @@ function Items({ section, items, holder, document, findings, recommended, change
                   </td>
                   {!narrow && (
                     <>
-                      <td className={styles.cell}>
+                      <td className={mergeClasses(styles.cell, styles.flag)}>
                         {asBoolean(get(document, placeOf(document, place, ["recurse", "recursive"])), false)
                           ? "yes"
                           : "no"}
                       </td>
-                      <td className={styles.cell}>{visible(textAt(place, ["groupTag"]))}</td>
+                      <td className={mergeClasses(styles.cell, styles.tag)}>{visible(textAt(place, ["groupTag"]))}</td>
                     </>
                   )}
                   <td className={mergeClasses(styles.cell, styles.buttons)}>
