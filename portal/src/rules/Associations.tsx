@@ -12,6 +12,7 @@ import {
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Machine, Session } from "../api/client";
+import { Name } from "../states/Name";
 import { Problem } from "../states/Problem";
 import { visible } from "../text";
 import { MachinePicker } from "./MachinePicker";
@@ -65,7 +66,7 @@ export function Associations({ rule, all, session }: AssociationsProps) {
         {mine.map((one) => (
           <li key={one.name} className={styles.line}>
             <span>
-              {visible(nameOf(one))}
+              <Name text={nameOf(one)} />
               {one.group !== null && ` (${count(one)} machine${count(one) === 1 ? "" : "s"})`}
             </span>
             {mayAssociate(session) &&

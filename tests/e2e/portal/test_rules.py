@@ -72,7 +72,7 @@ def test_a_rule_edited_in_the_form_reaches_the_tracker(portal: Portal) -> None:
     expect(row(page, "up")).to_contain_text("1 of 1 machines")
     row(page, "up").click()
     expect(details_of(page)).to_contain_text("1 of 1 machines hold it as it is now")
-    keep(page, "rules-light-1280")
+    keep(page, "rule-details-light-1280")
     details_of(page).get_by_role("button", name="Edit").click()
     open_files(page)
     page.get_by_role("button", name="Add file item").click()

@@ -15,6 +15,7 @@ import { useEffect, useState } from "react";
 import { type Machine, request } from "../../api/client";
 import { agoText, numberText, sizeText, whenText } from "../../moments";
 import { Drawer } from "../../states/Drawer";
+import { Name } from "../../states/Name";
 import { Problem } from "../../states/Problem";
 import { visible } from "../../text";
 import { get, isObject, type Json, placeOf, resolve } from "../document";
@@ -220,8 +221,10 @@ function Counts({ result, document, machine }: { result: Result; document: Json;
               {rows.map((row, at) => (
                 <tr key={at}>
                   <td className={styles.cell}>
-                    {visible(row.RuleName)}
-                    <span className={styles.path}>{visible(pathOf(row))}</span>
+                    <Name text={row.RuleName} />
+                    <span className={styles.path}>
+                      <Name text={pathOf(row)} />
+                    </span>
                     {row.Files === 0 && !row.Denied.length && (
                       <>
                         <Badge appearance="tint" color="warning">

@@ -15,6 +15,7 @@ import {
 import { AddRegular, DeleteRegular, EditRegular, StarRegular } from "@fluentui/react-icons";
 import { useState } from "react";
 import { useNarrow } from "../../shell/media";
+import { Name } from "../../states/Name";
 import { visible } from "../../text";
 import {
   added,
@@ -200,9 +201,13 @@ function Items({ section, items, holder, document, findings, recommended, change
                       onChange={(_, { checked }) => change(set(document, enabled, checked === true))}
                     />
                   </td>
-                  {!narrow && <td className={styles.cell}>{name}</td>}
+                  {!narrow && (
+                    <td className={styles.cell}>
+                      <Name text={textAt(place, ["name"]) || `item ${at + 1}`} />
+                    </td>
+                  )}
                   <td className={mergeClasses(styles.cell, styles.path)}>
-                    {visible(textAt(place, items.path))}
+                    <Name text={textAt(place, items.path)} />
                     {value && ` : ${visible(value)}`}
                     {wrong[0] && (
                       <div>
