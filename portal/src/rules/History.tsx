@@ -44,7 +44,7 @@ export function History({ rule, session }: { rule: Rule; session: Session }) {
                 onClick={() => setOpen(open === one.id ? null : one.id)}
               >
                 {open === one.id ? "▾" : "▸"} {whenText(one.at)} by {visible(one.by)}
-                {at === 0 ? " (in force)" : ""}
+                {at === 0 ? " (as it is now)" : ""}
               </Button>
             </div>
             {open === one.id && (

@@ -180,6 +180,7 @@ function Form({ name, machines, close, begin }: RuleEditorProps & { begin: Requi
               </MessageBarBody>
             </MessageBar>
           )}
+          {checked.isPending && usable && <Spinner label="Reading the rule" />}
           <TabList className={styles.tabs} selectedValue={shown} onTabSelect={(_, { value }) => setTab(String(value))}>
             <Tab value="basics" disabled={!usable}>
               Basics
@@ -205,7 +206,7 @@ function Form({ name, machines, close, begin }: RuleEditorProps & { begin: Requi
               change={(next) => write({ text: next, etag, base })}
             />
           )}
-          {shown === "basics" && document !== undefined && (
+          {shown === "basics" && !checked.isPending && document !== undefined && (
             <div className={styles.wide}>
               <Basics document={document} sources={checked.sources} findings={checked.findings} change={change} />
             </div>

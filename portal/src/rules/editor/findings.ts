@@ -36,5 +36,5 @@ export function useCheck(text: string, document: Json | undefined) {
         : [],
     [current, document, found.data],
   );
-  return { sources: found.data?.sources ?? [], findings, current, error: found.error };
+  return { sources: found.data?.sources ?? [], findings, current, error: found.error, isPending: found.isPending };
 }
