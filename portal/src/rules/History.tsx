@@ -6,6 +6,7 @@ import { whenText } from "../moments";
 import { Problem } from "../states/Problem";
 import { visible } from "../text";
 import { DiffView } from "./DiffView";
+import { exact, type Json } from "./document";
 import { mayEdit, type Rule, type RuleVersion, save, textOf, version, versions } from "./rules";
 
 const useStyles = makeStyles({
@@ -79,7 +80,11 @@ function Version({ rule, one, before, restorable }: VersionProps) {
     staleTime: Number.POSITIVE_INFINITY,
   });
   const restoring = useMutation({
-    mutationFn: () => save(rule.name, rule.etag, documents.data?.now ?? ""),
+    mutationFn: () => {
+      const text = documents.data?.now ?? "";
+      exact(JSON.parse(text) as Json);
+      return save(rule.name, rule.etag, text);
+    },
     onSuccess: () => client.invalidateQueries({ queryKey: ["rules"] }),
   });
   return (

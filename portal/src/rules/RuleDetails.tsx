@@ -26,8 +26,19 @@ import { Facts } from "../states/Facts";
 import { Problem } from "../states/Problem";
 import { visible, visibleLines } from "../text";
 import { Associations } from "./Associations";
+import { exact } from "./document";
 import { History } from "./History";
-import { drop, type Known, rule as load, mayEdit, type Rule, type RuleProblem, systemOf, textOf } from "./rules";
+import {
+  documentOf,
+  drop,
+  type Known,
+  rule as load,
+  mayEdit,
+  type Rule,
+  type RuleProblem,
+  systemOf,
+  textOf,
+} from "./rules";
 
 const useStyles = makeStyles({
   actions: { display: "flex", flexWrap: "wrap", gap: tokens.spacingHorizontalS },
@@ -66,6 +77,12 @@ export function RuleDetails({ rule, all, session, close, edit }: RuleDetailsProp
       void client.invalidateQueries({ queryKey: ["rules"] });
     },
   });
+  const exporting = useMutation({
+    mutationFn: async () => {
+      exact(documentOf(whole.data ?? {}));
+      download(`${rule.name}.json`, "application/json", `${textOf(whole.data ?? {})}\n`);
+    },
+  });
   const associations = all.associations.filter((one) => one.rule === rule.name);
   const tabs = (
     <TabList selectedValue={tab} onTabSelect={(_, { value }) => setTab(String(value))} size="small">
@@ -83,11 +100,7 @@ export function RuleDetails({ rule, all, session, close, edit }: RuleDetailsProp
             Edit
           </Button>
         )}
-        <Button
-          icon={<ArrowExportRegular />}
-          disabled={!whole.data}
-          onClick={() => whole.data && download(`${rule.name}.json`, "application/json", `${textOf(whole.data)}\n`)}
-        >
+        <Button icon={<ArrowExportRegular />} disabled={!whole.data} onClick={() => exporting.mutate()}>
           Export
         </Button>
         {mayEdit(session) && (
@@ -96,6 +109,7 @@ export function RuleDetails({ rule, all, session, close, edit }: RuleDetailsProp
           </Button>
         )}
       </div>
+      {exporting.error && <Problem error={exporting.error} />}
       {whole.error && <Problem error={whole.error} again={() => void whole.refetch()} />}
       {tab === "overview" && <Overview rule={rule} />}
       {tab === "associations" && <Associations rule={rule} all={all} session={session} />}

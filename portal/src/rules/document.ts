@@ -123,6 +123,15 @@ export function inexact(value: Json): number | undefined {
   return undefined;
 }
 
+/** Refuse a document that would go out as another one than it came. */
+export function exact(document: Json): void {
+  const number = inexact(document);
+  if (number === undefined) return;
+  throw new Error(
+    `The document holds the number ${number}, which a browser cannot hold exactly: use \`whatchanged rules\` for it.`,
+  );
+}
+
 export const pretty = (value: Json) => JSON.stringify(value, null, 2);
 
 export interface Misplaced {

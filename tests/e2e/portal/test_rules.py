@@ -221,6 +221,21 @@ def test_real_rules_go_through_the_form_unchanged(portal: Portal, sample: Path, 
     assert json.loads(target.read_text(encoding="utf-8")) == document
 
 
+def test_a_number_that_a_browser_would_change_is_not_saved_by_it(portal: Portal) -> None:
+    document = made(ourOwn=2**53 + 1)
+    put(portal, "exact", document)
+    page = portal.signed_in("/rules?id=exact")
+    details_of(page).get_by_role("button", name="Export").click()
+    expect(page.get_by_role("alert")).to_contain_text("which a browser cannot hold exactly")
+    details_of(page).get_by_role("button", name="Edit").click()
+    text = page.get_by_role("textbox", name="Document")
+    text.fill(text.input_value().replace('"name": "one"', '"name": "two"'))
+    expect(page.get_by_role("status")).to_contain_text("changed, not saved")
+    expect(page.get_by_text("which a browser cannot hold exactly")).to_be_visible()
+    expect(page.get_by_role("button", name="Save", exact=True)).to_be_disabled()
+    assert kept(portal, "exact")["document"] == document
+
+
 def test_a_new_rule_from_a_template_and_recommended_keys(portal: Portal) -> None:
     page = portal.signed_in("/rules")
     page.get_by_role("button", name="New", exact=True).click()

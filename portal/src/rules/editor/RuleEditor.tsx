@@ -141,7 +141,14 @@ function Form({ name, machines, close, begin }: RuleEditorProps & { begin: Requi
         <Button
           appearance="primary"
           icon={<SaveRegular />}
-          disabled={document === undefined || (!changed && etag !== "") || !checked.current || saving.isPending}
+          disabled={
+            document === undefined ||
+            (!changed && etag !== "") ||
+            !checked.current ||
+            saving.isPending ||
+            // What came from the server went through the browser's numbers; a file goes as it is.
+            (large !== undefined && etag !== "")
+          }
           onClick={begun}
         >
           Save
