@@ -108,7 +108,6 @@ export function resolve(document: Json, place: string): Path {
   return path;
 }
 
-export const samePlace = (a: Path, b: Path) => a.length === b.length && a.every((step, at) => step === b[at]);
 export const within = (inner: Path, outer: Path) =>
   inner.length >= outer.length && outer.every((step, at) => step === inner[at]);
 

@@ -17,19 +17,7 @@ import { useState } from "react";
 import { useNarrow } from "../../shell/media";
 import { Name } from "../../states/Name";
 import { visible } from "../../text";
-import {
-  added,
-  get,
-  isObject,
-  itemsOf,
-  type Json,
-  type Path,
-  placeOf,
-  remove,
-  samePlace,
-  set,
-  within,
-} from "../document";
+import { added, get, isObject, itemsOf, type Json, type Path, placeOf, remove, set, within } from "../document";
 import { asBoolean, type Section } from "../fields";
 import { FieldInput } from "./FieldInput";
 import type { Finding } from "./findings";
@@ -250,11 +238,7 @@ function Items({ section, items, holder, document, findings, recommended, change
       )}
       {open && isObject(get(document, open.place)) && (
         <ItemDialog
-          title={
-            places.some((place) => samePlace(place, open.place))
-              ? `${items.one.charAt(0).toUpperCase()}${items.one.slice(1)}`
-              : ""
-          }
+          title={`${items.one.charAt(0).toUpperCase()}${items.one.slice(1)}`}
           fields={items.fields}
           document={document}
           place={open.place}
