@@ -19,8 +19,8 @@ from whatchanged.server.control import Role
 
 WRITES = {"POST", "PUT", "DELETE", "PATCH"}
 QUESTIONS = {
-    "/$batch", "/api/v1/queries/name/results", "/api/v1/query/completions", "/api/v1/query/explanations",
-    "/v1/$batch", "/v1/subscriptions/rest",
+    "/$batch", "/api/v1/queries/name/results", "/api/v1/query/check", "/api/v1/query/completions",
+    "/api/v1/query/explanations", "/v1/$batch", "/v1/subscriptions/rest",
     "/v1/workspaces/workspace/query", "/workspaces/workspace/query",
 }  # fmt: skip
 """What is posted there asks, and changes nothing."""

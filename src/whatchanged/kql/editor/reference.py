@@ -11,8 +11,8 @@ from typing import Final
 from whatchanged.kql.syntax import tree
 
 __all__ = [
-    "CHARTS", "INFIX", "KEYWORD_DOCS", "OPERATORS", "SOURCES", "comments_of", "described", "is_function", "names",
-    "signature_of",
+    "CHARTS", "INFIX", "KEYWORD_DOCS", "OPERATORS", "SOURCES", "built_in_functions", "comments_of", "described",
+    "is_function", "names", "signature_of",
 ]  # fmt: skip
 
 _LINE = re.compile(r"(?P<name>\w+)(?:(?P<parameters>\(.*?\)): (?P<result>\w+) (?P<doc>.+)| = (?P<same>\w+))")
@@ -65,6 +65,11 @@ def described(name: str, *, aggregate: bool = False) -> tuple[str, str]:
 def names(section: str) -> list[str]:
     """Return the names of the functions of a section (`scalar`, `aggregate`, `window`, `plugin`)."""
     return sorted(_SECTIONS[section])
+
+
+def built_in_functions() -> list[str]:
+    """Return the names of all functions and plugins that are answered."""
+    return sorted({name for section in _SECTIONS.values() for name in section})
 
 
 def is_function(name: str) -> bool:

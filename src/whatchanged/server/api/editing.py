@@ -1,4 +1,4 @@
-"""What an editor of queries asks: what could stand at a place, and what stands there."""
+"""What an editor of queries asks: what could stand at a place, what stands there, and what is wrong."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from litestar import post
 from litestar.params import JSONBody
 
 from whatchanged.kql.editor import MAX_TEXT, Explanation, Suggestion
+from whatchanged.kql.errors import KqlError
 from whatchanged.server.api.access import Access, AnyRequest
 from whatchanged.server.api.context import context_of
+from whatchanged.server.api.logs import mistake
 
 __all__ = ["HANDLERS"]
 
@@ -20,6 +22,12 @@ class Edited(msgspec.Struct):
 
     query: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
     offset: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Whole(msgspec.Struct):
+    """A query that is being written."""
+
+    query: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
 @post("/api/v1/query/completions", status_code=200, opt={"access": Access.READER})
@@ -38,6 +46,17 @@ async def explanations(request: AnyRequest, data: JSONBody[Edited]) -> dict[str,
     return {"value": [] if found is None else [_explained(found)]}
 
 
+@post("/api/v1/query/check", status_code=200, opt={"access": Access.READER})
+async def check(request: AnyRequest, data: JSONBody[Whole]) -> dict[str, Any]:
+    """Return the parameters that a query declares, and its first mistake; it is not asked."""
+    context = context_of(request)
+    try:
+        parameters = await context.call(context.questions.check, data.query)
+    except KqlError as error:
+        return {"parameters": [], "mistake": mistake(error, data.query)}
+    return {"parameters": [msgspec.to_builtins(one) for one in parameters], "mistake": None}
+
+
 def _suggested(one: Suggestion) -> dict[str, Any]:
     return {
         "label": one.label,
@@ -54,4 +73,4 @@ def _explained(one: Explanation) -> dict[str, Any]:
     return {"title": one.title, "documentation": one.doc, "start": one.span.start, "end": one.span.end}
 
 
-HANDLERS = (completions, explanations)
+HANDLERS = (completions, explanations, check)

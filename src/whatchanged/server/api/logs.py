@@ -17,6 +17,7 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from whatchanged.errors import LimitExceeded, OperationError, RecordError
+from whatchanged.kql.editor import built_in_functions
 from whatchanged.kql.errors import KqlError
 from whatchanged.records.kql_schema import kql_schema
 from whatchanged.records.times import now_ns
@@ -27,7 +28,7 @@ from whatchanged.server.api.shapes import Tables, answers
 from whatchanged.server.control.refusals import Refusal
 from whatchanged.server.query import MOST_BYTES, Answer, Busy, Timeout, View, window
 
-__all__ = ["HANDLERS", "Asked", "answered", "wrong"]
+__all__ = ["HANDLERS", "Asked", "answered", "mistake", "wrong"]
 
 _MOST_BYTES = 1 << 20
 _MOST_REQUESTS = 100
@@ -72,12 +73,14 @@ _read_batch = msgspec.json.Decoder(Batch).decode
 
 @get("/api/v1/workspace", opt={"access": Access.READER})
 async def workspace_facts(request: AnyRequest) -> dict[str, Any]:
-    """Return what a client of this interface needs to know: the workspace's id, and the tables."""
+    """Return what a client of this interface needs to know: the workspace's id, its tables and functions."""
     context = context_of(request)
     return {
         "workspaceId": context.control.workspace_id,
         "endpoint": context.public_url,
         "tables": kql_schema(),
+        "functions": [msgspec.to_builtins(one) for one in context.questions.functions()],
+        "builtInFunctions": built_in_functions(),
     }
 
 
@@ -250,18 +253,25 @@ def _wishes(prefer: str) -> dict[str, str]:
 
 def wrong(error: KqlError, query: str) -> Response[dict[str, Any]]:
     """Return the answer for a query that is none, with the place of the mistake."""
-    line, column = error.position(query)
     response = failure(400, "BadArgumentError", "The request had some invalid properties")
     content: dict[str, Any] = response.content
-    content["error"]["innererror"] = {
+    content["error"]["innererror"] = mistake(error, query)
+    return response
+
+
+def mistake(error: KqlError, query: str) -> dict[str, Any]:
+    """Return what is wrong with a query, and where: `message` is all of it for people, `reason` the sentence alone."""
+    line, column = error.position(query)
+    return {
         "code": error.code,
         "message": error.explain(query),
+        "reason": error.message,
+        "suggestion": error.suggestion,
         "line": line,
         "pos": column - 1,
         "start": error.span.start,
         "end": error.span.end,
     }
-    return response
 
 
 def _shown(answer: Answer, wishes: dict[str, str]) -> dict[str, Any]:

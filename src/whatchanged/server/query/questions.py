@@ -104,6 +104,10 @@ class Questions:
         """Return the parameters that a query declares; raises KqlError if it is none. Blocks."""
         return check(text, schema(View(), self._functions))
 
+    def functions(self) -> list[editor.Declared]:
+        """Return what every query may call beside what is built into the language."""
+        return editor.declared(self._functions)
+
     def complete(self, text: str, offset: int) -> list[editor.Suggestion]:
         """Return what could stand at a place of a query that is being written. Blocks."""
         return editor.complete(text, offset, schema(View(), self._functions))

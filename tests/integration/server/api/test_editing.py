@@ -59,6 +59,43 @@ def test_explanations(owner: httpx.Client) -> None:
     assert ask(owner, "explanations", "ConfigurationChange | where Computer == 'x^y'") == []
 
 
+def test_a_query_is_checked_without_being_asked(owner: httpx.Client) -> None:
+    def check(text: str) -> dict[str, Any]:
+        answer = owner.post("/api/v1/query/check", json={"query": text})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    given = "declare query_parameters(program:string, since:timespan = 1d); "
+    assert check(given + "machines_without(program) | where since > 1h") == {
+        "parameters": [
+            {"name": "program", "type": "string", "default": None},
+            {"name": "since", "type": "timespan", "default": "1d"},
+        ],
+        "mistake": None,
+    }
+    wrong = check("Heartbeat\n| where '\U0001f600' == Compute")["mistake"]
+    assert wrong["code"] == "SemanticError"
+    assert (wrong["line"], wrong["pos"], wrong["start"], wrong["end"]) == (2, 15, 25, 32)
+    assert wrong["suggestion"] == "Computer"
+    assert wrong["message"].startswith(wrong["reason"])
+    assert check("Heartbeat |")["mistake"]["code"] == "SyntaxError"
+    assert owner.post("/api/v1/query/check", json={"query": "x" * 50_001}).status_code == 400
+
+
+def test_the_workspace_tells_its_functions(owner: httpx.Client) -> None:
+    known = owner.get("/api/v1/workspace").json()
+    around = next(one for one in known["functions"] if one["name"] == "changes_around")
+    assert around["parameters"] == [
+        {"name": "moment", "type": "datetime", "default": None},
+        {"name": "span", "type": "timespan", "default": "10m"},
+    ]
+    assert around["body"].startswith("{") and around["body"].endswith("}")
+    assert around["documentation"] == "What changed around a moment, on every machine."
+    assert {"strcat", "dcount", "bag_unpack", "row_number"} <= set(known["builtInFunctions"])
+    assert "externaldata" not in known["builtInFunctions"]
+
+
 def test_what_is_no_place_is_refused(owner: httpx.Client) -> None:
     for body in ({"query": "x"}, {"query": "x", "offset": -1}, {"query": "x" * 50_001, "offset": 0}, {"offset": 0}):
         assert owner.post("/api/v1/query/completions", json=body).status_code == 400
