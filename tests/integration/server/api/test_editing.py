@@ -90,7 +90,8 @@ def test_the_workspace_tells_its_functions(owner: httpx.Client) -> None:
         {"name": "moment", "type": "datetime", "default": None},
         {"name": "span", "type": "timespan", "default": "10m"},
     ]
-    assert around["body"].startswith("{") and around["body"].endswith("}")
+    assert around["body"].startswith("{")
+    assert around["body"].endswith("}")
     assert around["documentation"] == "What changed around a moment, on every machine."
     assert {"strcat", "dcount", "bag_unpack", "row_number"} <= set(known["builtInFunctions"])
     assert "externaldata" not in known["builtInFunctions"]
