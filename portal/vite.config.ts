@@ -25,13 +25,18 @@ export default defineConfig({
   plugins: [react(), zipped()],
   // The server puts a nonce of its own into every answer (server/api/portal.py).
   html: { cspNonce: "__NONCE__" },
+  // The language service of Kusto was made for Node.js.
+  define: { global: "globalThis" },
   build: {
     outDir: "../src/whatchanged/server/portal",
     emptyOutDir: true,
     target: "es2023",
-    chunkSizeWarningLimit: 1500,
+    // The language service of Kusto is 8 MB: a worker, loaded by the page of queries alone.
+    chunkSizeWarningLimit: 8500,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
   },
+  // Its `eval` is on a way that is not taken; the policy of the page would not let it.
+  worker: { rolldownOptions: { checks: { eval: false } } },
   server: { proxy: { "/api": "http://127.0.0.1:8350", "/v1": "http://127.0.0.1:8350" } },
 });

@@ -3,11 +3,10 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { Refused } from "./api/client";
+import { nonce } from "./nonce";
 import { App } from "./shell/App";
 import "./page.css";
 
-// Styles are made while the page runs: they bear the nonce that the policy of this answer allows.
-const nonce = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
 const renderer = createDOMRenderer(document, { styleElementAttributes: { nonce } });
 
 const queries = new QueryClient({

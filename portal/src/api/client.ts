@@ -8,12 +8,26 @@ export type ChangeRow = Schemas["ConfigurationChange"];
 export type InventoryRow = Schemas["ConfigurationData"];
 export type HealthRow = Schemas["TrackingHealth"];
 
+/** What is wrong with a query; `start` and `end` count characters, not halves of them. */
+export interface Mistake {
+  code: string;
+  message: string;
+  reason: string;
+  suggestion: string;
+  line: number;
+  pos: number;
+  start: number;
+  end: number;
+}
+
 /** A refusal, with what the server says about it. */
 export class Refused extends Error {
   constructor(
     readonly status: number,
     readonly code: string,
     message: string,
+    /** Of a query that is none. */
+    readonly mistake?: Mistake,
   ) {
     super(message);
   }
@@ -42,27 +56,28 @@ for (const kind of ["pointerdown", "pointermove", "keydown", "wheel"]) {
 }
 
 interface Refusal {
-  error?: { code?: string; message?: string; innererror?: { message?: string } };
+  error?: { code?: string; message?: string; innererror?: Mistake };
 }
 
 async function refusal(response: Response): Promise<Refused> {
   const body = (await response.json().catch(() => ({}))) as Refusal;
-  const message = body.error?.innererror?.message ?? body.error?.message ?? `the server answered ${response.status}`;
-  return new Refused(response.status, body.error?.code ?? "", message);
+  const mistake = body.error?.innererror;
+  const message = mistake?.message ?? body.error?.message ?? `the server answered ${response.status}`;
+  return new Refused(response.status, body.error?.code ?? "", message, mistake);
 }
 
-export async function request<T>(
-  method: string,
-  path: string,
-  options: {
-    body?: unknown;
-    /** A body that is JSON text already, and goes as it is. */
-    text?: string;
-    headers?: Record<string, string>;
-    signal?: AbortSignal | undefined;
-    quiet?: boolean;
-  } = {},
-): Promise<T> {
+interface Options {
+  body?: unknown;
+  /** A body that is JSON text already, and goes as it is. */
+  text?: string;
+  signal?: AbortSignal | undefined;
+  quiet?: boolean;
+  headers?: Record<string, string>;
+  /** How the answer is read, if not as JSON. */
+  read?: (response: Response) => Promise<unknown>;
+}
+
+export async function request<T>(method: string, path: string, options: Options = {}): Promise<T> {
   const asked = life;
   const headers: Record<string, string> = { ...options.headers };
   const given: RequestInit = { method, credentials: "same-origin", signal: options.signal ?? null, headers };
@@ -83,7 +98,8 @@ export async function request<T>(
     if (response.status === 401 && !options.quiet && asked === life) for (const listener of [...signedOut]) listener();
     throw await refusal(response);
   }
-  return (response.status === 204 ? undefined : await response.json()) as T;
+  const read = options.read ?? ((answer: Response) => answer.json());
+  return (response.status === 204 ? undefined : await read(response)) as T;
 }
 
 export type Value = string | number | boolean | null;

@@ -1,22 +1,8 @@
-import {
-  Button,
-  Dropdown,
-  Field,
-  Input,
-  makeStyles,
-  Option,
-  Popover,
-  PopoverSurface,
-  PopoverTrigger,
-  SearchBox,
-  Tag,
-  TagGroup,
-  tokens,
-} from "@fluentui/react-components";
-import { CalendarRegular } from "@fluentui/react-icons";
+import { makeStyles, SearchBox, Tag, TagGroup, tokens } from "@fluentui/react-components";
 import { type ReactNode, useEffect, useState } from "react";
 import { visible } from "../text";
-import { FIELDS, type Table, WINDOWS, type Window, without } from "./filter";
+import { FIELDS, type Table, without } from "./filter";
+import { TimeRange } from "./TimeRange";
 import { useFilter } from "./useFilter";
 
 const useStyles = makeStyles({
@@ -30,20 +16,9 @@ const useStyles = makeStyles({
     borderBottom: `1px solid ${tokens.colorNeutralStroke2}`,
   },
   search: { flexGrow: 1, minWidth: "10rem", maxWidth: "24rem" },
-  time: { minWidth: "9rem" },
   tags: { flexWrap: "wrap", maxWidth: "100%" },
   tag: { maxWidth: "100%" },
-  span: { display: "flex", flexDirection: "column", rowGap: tokens.spacingVerticalS },
 });
-
-/** `<input type=datetime-local>` speaks of local time without saying so. */
-function local(text: string): string {
-  if (!text) return "";
-  const time = new Date(text);
-  return new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
-}
-
-const absolute = (text: string) => (text ? new Date(text).toISOString() : "");
 
 interface FilterBarProps {
   table: Table;
@@ -63,8 +38,6 @@ export function FilterBar({ table, timed = true, children }: FilterBarProps) {
     const soon = window.setTimeout(() => set({ ...filter, text }, true), 300);
     return () => window.clearTimeout(soon);
   });
-  const spanned = Boolean(filter.from || filter.to);
-  const shownTime = spanned ? "From … to …" : WINDOWS[filter.window];
 
   return (
     <search className={styles.bar}>
@@ -75,46 +48,7 @@ export function FilterBar({ table, timed = true, children }: FilterBarProps) {
         value={text}
         onChange={(_, { value }) => setText(value)}
       />
-      {timed && (
-        <>
-          <Dropdown
-            className={styles.time}
-            aria-label="Time"
-            value={shownTime}
-            selectedOptions={spanned ? [] : [filter.window]}
-            onOptionSelect={(_, { optionValue }) =>
-              set({ ...filter, window: (optionValue ?? "24h") as Window, from: "", to: "" })
-            }
-          >
-            {Object.entries(WINDOWS).map(([name, label]) => (
-              <Option key={name} value={name}>
-                {label}
-              </Option>
-            ))}
-          </Dropdown>
-          <Popover trapFocus>
-            <PopoverTrigger disableButtonEnhancement>
-              <Button appearance="subtle" icon={<CalendarRegular />} aria-label="From … to …" />
-            </PopoverTrigger>
-            <PopoverSurface className={styles.span} aria-label="From … to …">
-              <Field label="From">
-                <Input
-                  type="datetime-local"
-                  value={local(filter.from)}
-                  onChange={(_, { value }) => set({ ...filter, from: absolute(value) }, true)}
-                />
-              </Field>
-              <Field label="To">
-                <Input
-                  type="datetime-local"
-                  value={local(filter.to)}
-                  onChange={(_, { value }) => set({ ...filter, to: absolute(value) }, true)}
-                />
-              </Field>
-            </PopoverSurface>
-          </Popover>
-        </>
-      )}
+      {timed && <TimeRange />}
       {children}
       {filter.conditions.length > 0 && (
         <TagGroup

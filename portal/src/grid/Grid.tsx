@@ -15,7 +15,7 @@ import {
 } from "@fluentui/react-components";
 import { CopyRegular, FilterAddRegular, FilterDismissRegular, MoreHorizontalRegular } from "@fluentui/react-icons";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState } from "react";
+import { type KeyboardEvent, type ReactElement, type ReactNode, useEffect, useId, useRef, useState } from "react";
 import type { FieldName } from "../filter/filter";
 import { useNarrow } from "../shell/media";
 import { Name } from "../states/Name";
@@ -32,6 +32,15 @@ export interface Column<T> {
   /** What "only this" and "not this" speak of; its value, if it is not the text. */
   field?: FieldName;
   value?: (row: T) => string;
+  /** Numbers stand one below the other. */
+  numeric?: boolean;
+}
+
+/** What else may be done with a row, from the menu of a cell. */
+export interface Action {
+  label: string;
+  icon: ReactElement;
+  act: () => void;
 }
 
 export interface Line<T> {
@@ -53,6 +62,12 @@ interface GridProps<T> {
   narrow: (field: FieldName, value: string, not: boolean) => void;
   /** The end is in sight: there may be more. */
   more?: () => void;
+  /** Its columns need so much room: a size of CSS. */
+  minWidth?: string;
+  /** A head is a way to put the rows in order. */
+  sort?: { column: string; descending: boolean } | null;
+  sortBy?: (column: string) => void;
+  actions?: (row: T, column: string) => Action[];
 }
 
 const useStyles = makeStyles({
@@ -103,6 +118,8 @@ const useStyles = makeStyles({
     "& > .what": { opacity: 1 },
   },
   text: { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap", minWidth: 0 },
+  numeric: { justifyContent: "flex-end" },
+  sortable: { cursor: "pointer", ":hover": { backgroundColor: tokens.colorNeutralBackground1Hover } },
   what: { position: "absolute", right: 0, minWidth: 0, backgroundColor: tokens.colorNeutralBackground1 },
   inGroup: { paddingLeft: tokens.spacingHorizontalXXL },
   group: { fontWeight: tokens.fontWeightSemibold },
@@ -113,12 +130,19 @@ interface Asked {
   field: FieldName | undefined;
   label: string;
   value: string;
+  actions: Action[];
+}
+
+function sorting(sort: GridProps<unknown>["sort"], column: string): "ascending" | "descending" | "none" {
+  if (sort?.column !== column) return "none";
+  return sort.descending ? "descending" : "ascending";
 }
 
 const ROW = 34;
 const CARD = 64;
 
-export function Grid<T>({ label, columns, lines, card, open, selected, narrow, more }: GridProps<T>) {
+export function Grid<T>(props: GridProps<T>) {
+  const { label, columns, lines, card, open, selected, narrow, more, minWidth, sort, sortBy, actions } = props;
   const styles = useStyles();
   const isNarrow = useNarrow();
   const id = useId();
@@ -151,7 +175,13 @@ export function Grid<T>({ label, columns, lines, card, open, selected, narrow, m
     const column = columns[number];
     if (!column) return null;
     const value = column.value ? column.value(line.row) : column.text(line.row);
-    return { target, field: column.field, label: column.label, value };
+    return {
+      target,
+      field: column.field,
+      label: column.label,
+      value,
+      actions: actions?.(line.row, column.id) ?? [],
+    };
   };
 
   const keys = (event: KeyboardEvent) => {
@@ -172,7 +202,10 @@ export function Grid<T>({ label, columns, lines, card, open, selected, narrow, m
       setAt({ ...at, line });
       virtual.scrollToIndex(line);
     } else if (side && !isNarrow) {
-      setAt({ ...at, column: Math.max(0, Math.min(columns.length - 1, at.column + side)) });
+      const column = Math.max(0, Math.min(columns.length - 1, at.column + side));
+      setAt({ ...at, column });
+      if (current)
+        document.getElementById(cellId(current.key, column))?.scrollIntoView({ block: "nearest", inline: "nearest" });
     } else if ((event.key === "Enter" || event.key === " ") && current) {
       if (current.group) current.group.toggle();
       else open(current.row);
@@ -210,14 +243,21 @@ export function Grid<T>({ label, columns, lines, card, open, selected, narrow, m
           <div
             role="row"
             className={mergeClasses(styles.line, styles.head)}
-            style={{ gridTemplateColumns: template, height: ROW }}
+            style={{ gridTemplateColumns: template, height: ROW, ...(minWidth ? { minWidth } : {}) }}
             aria-rowindex={1}
           >
             {columns.map((column) => (
               // biome-ignore lint/a11y/useSemanticElements: as above
               // biome-ignore lint/a11y/useFocusableInteractive: as above
-              <div key={column.id} role="columnheader" className={styles.cell}>
-                {column.label}
+              <div
+                key={column.id}
+                role="columnheader"
+                title={visible(column.label)}
+                {...(sortBy ? { "aria-sort": sorting(sort, column.id), onClick: () => sortBy(column.id) } : {})}
+                className={mergeClasses(styles.cell, column.numeric && styles.numeric, sortBy && styles.sortable)}
+              >
+                <span className={styles.text}>{visible(column.label)}</span>
+                {sort?.column === column.id && <span aria-hidden>{sort.descending ? " ↓" : " ↑"}</span>}
               </div>
             ))}
           </div>
@@ -233,7 +273,12 @@ export function Grid<T>({ label, columns, lines, card, open, selected, narrow, m
               if (line.group) line.group.toggle();
               else open(line.row);
             };
-            const style = { gridTemplateColumns: template, height: size, transform: `translateY(${place.start}px)` };
+            const style = {
+              gridTemplateColumns: template,
+              height: size,
+              transform: `translateY(${place.start}px)`,
+              ...(minWidth && !isNarrow ? { minWidth } : {}),
+            };
             return (
               // biome-ignore lint/a11y/useSemanticElements: as above
               // biome-ignore lint/a11y/useFocusableInteractive: as above
@@ -282,6 +327,7 @@ export function Grid<T>({ label, columns, lines, card, open, selected, narrow, m
                         title={text}
                         className={mergeClasses(
                           styles.cell,
+                          column.numeric && styles.numeric,
                           index === 0 && line.inGroup && styles.inGroup,
                           isHere && index === at.column && styles.active,
                         )}
@@ -344,6 +390,11 @@ export function Grid<T>({ label, columns, lines, card, open, selected, narrow, m
             <MenuItem icon={<CopyRegular />} onClick={() => void navigator.clipboard?.writeText(asked?.value ?? "")}>
               Copy
             </MenuItem>
+            {asked?.actions.map(({ label: name, icon, act }) => (
+              <MenuItem key={name} icon={icon} onClick={act}>
+                {name}
+              </MenuItem>
+            ))}
           </MenuList>
         </MenuPopover>
       </Menu>

@@ -10,11 +10,13 @@ function cell(value: Value): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** RFC 4180; columns that are empty throughout are left out. */
-export function csv(rows: Row[]): string {
-  const names = Object.keys(rows[0] ?? {}).filter((name) => rows.some((row) => row[name] !== null && row[name] !== ""));
+const used = (rows: Row[]) =>
+  Object.keys(rows[0] ?? {}).filter((name) => rows.some((row) => row[name] !== null && row[name] !== ""));
+
+/** RFC 4180. `names`: its columns; if they are not said, those that are not empty throughout. */
+export function csv(rows: Row[], names = used(rows)): string {
   const lines = rows.map((row) => names.map((name) => cell(row[name] ?? null)).join(","));
-  return [names.join(","), ...lines, ""].join("\r\n");
+  return [names.map(cell).join(","), ...lines, ""].join("\r\n");
 }
 
 export function download(name: string, type: string, content: string): void {

@@ -1,6 +1,7 @@
 /** The pages there are, in the order of the navigation. */
 import {
   ClipboardTaskListLtrRegular,
+  CodeRegular,
   DesktopRegular,
   GridRegular,
   HistoryRegular,
@@ -30,6 +31,7 @@ export const PAGES: PageEntry[] = [
   },
   { path: "/machines", label: "Machines", icon: <DesktopRegular />, page: lazy(() => import("../machines/Machines")) },
   { path: "/rules", label: "Rules", icon: <ClipboardTaskListLtrRegular />, page: lazy(() => import("../rules/Rules")) },
+  { path: "/query", label: "Query", icon: <CodeRegular />, page: lazy(() => import("../query/Query")) },
 ];
 
 /** The page of an address; the first where there is none. */
