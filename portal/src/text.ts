@@ -4,7 +4,7 @@
  * What nobody sees, or what makes others look like something else: controls, marks that turn the direction of writing,
  * invisible letters, signs of private use, and what stands where bytes were no text.
  */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}\p{Default_Ignorable_Code_Point}\ufffd]/gu;
+export const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}\p{Default_Ignorable_Code_Point}\ufffd]/gu;
 
 /** Letters that look like those of another script: a word of both is hardly meant as it looks. */
 const ALIKE = /\p{Script=Latin}/u;

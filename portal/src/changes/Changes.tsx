@@ -1,7 +1,8 @@
 import { Badge, Button, makeStyles, Spinner, Switch, Text, tokens } from "@fluentui/react-components";
-import { PauseRegular, PlayRegular } from "@fluentui/react-icons";
+import { CodeRegular, PauseRegular, PlayRegular } from "@fluentui/react-icons";
 import { useMemo, useState } from "react";
 import { FilterBar } from "../filter/FilterBar";
+import { type Filter, Written, write } from "../filter/filter";
 import { useFilter } from "../filter/useFilter";
 import { type Column, Grid, type Line } from "../grid/Grid";
 import { go, usePlace } from "../location";
@@ -98,6 +99,14 @@ function grouped(rows: Change[], opened: Set<string>, toggle: (id: string) => vo
   return lines;
 }
 
+/** The address of the page of queries, with what the filter lets through as a query. */
+function questionOf(filter: Filter): URLSearchParams {
+  const where = new Written().where(filter, "ConfigurationChange", false);
+  const next = write({ ...filter, text: "", conditions: [] }, new URLSearchParams());
+  next.set("q", `ConfigurationChange\n${where}| order by TimeGenerated desc`);
+  return next;
+}
+
 export default function Changes() {
   const styles = useStyles();
   const { path, query } = usePlace();
@@ -142,6 +151,9 @@ export default function Changes() {
           onClick={() => setPaused(!paused)}
         >
           {paused ? "Go on" : "Pause"}
+        </Button>
+        <Button appearance="subtle" icon={<CodeRegular />} onClick={() => go("/query", questionOf(filter))}>
+          Query this
         </Button>
         {paused && waiting && <Badge color="brand">new changes</Badge>}
       </FilterBar>

@@ -1,6 +1,6 @@
 import { Button, makeStyles, mergeClasses, Spinner, Tab, TabList, Text, tokens } from "@fluentui/react-components";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import { ask, type Question, type Value } from "../api/client";
 import { Asking, type FieldName, ITEM } from "../filter/filter";
 import { whenText } from "../moments";
@@ -10,8 +10,10 @@ import { Name } from "../states/Name";
 import { Problem } from "../states/Problem";
 import { quoted, visible, visibleLines } from "../text";
 import { Category } from "./Changes";
-import { type Property, properties } from "./properties";
+import { isLong, type Property, properties } from "./properties";
 import { asChange, type Change, itemName, kindText, whatChanged } from "./rows";
+
+const Difference = lazy(() => import("../editor/Difference"));
 
 const useStyles = makeStyles({
   table: { borderCollapse: "collapse", width: "100%", tableLayout: "fixed" },
@@ -28,6 +30,7 @@ const useStyles = makeStyles({
   after: { backgroundColor: tokens.colorStatusSuccessBackground1, color: tokens.colorStatusSuccessForeground1 },
   means: { display: "block", color: tokens.colorNeutralForeground2, fontSize: tokens.fontSizeBase200 },
   inherit: { color: "inherit" },
+  compare: { display: "block", marginTop: tokens.spacingVerticalXS, whiteSpace: "nowrap" },
   raw: {
     margin: 0,
     whiteSpace: "pre-wrap",
@@ -160,12 +163,28 @@ function Properties({ row, narrow }: { row: Change; narrow: DetailsProps["narrow
 
 function PropertyRow({ property }: { property: Property }) {
   const styles = useStyles();
+  const [compared, setCompared] = useState(false);
   const { name, before, after, changed, beforeMeans, afterMeans } = property;
   const means = mergeClasses(styles.means, changed && styles.inherit);
   return (
     <tr data-changed={changed}>
       <th scope="row" className={styles.cell}>
         {changed ? <Text weight="semibold">{name}</Text> : name}
+        {isLong(property) && (
+          <Button size="small" className={styles.compare} onClick={() => setCompared(true)}>
+            Show difference
+          </Button>
+        )}
+        {compared && (
+          <Suspense fallback={<Spinner size="tiny" label="Loading" />}>
+            <Difference
+              of={name}
+              before={written(before, beforeMeans)}
+              after={written(after, afterMeans)}
+              close={() => setCompared(false)}
+            />
+          </Suspense>
+        )}
       </th>
       <td className={mergeClasses(styles.cell, changed && styles.before)}>
         {visibleLines(before)}
@@ -178,6 +197,9 @@ function PropertyRow({ property }: { property: Property }) {
     </tr>
   );
 }
+
+/** A value as it is compared: what it means first, line by line, then how it is written. */
+const written = (value: string, means: string) => (value && means ? `${means}\n\n${value}` : value);
 
 /** What is the same item: of its kind, by its name. */
 function sameItem(asking: Asking, row: Change): string {

@@ -66,6 +66,15 @@ export function properties(row: Change): Property[] {
   return found.sort((one, other) => Number(other.changed) - Number(one.changed));
 }
 
+/** Characters of a value within which everybody sees at once what is other than before. */
+const SHORT = 60;
+
+/** Whether a change is one that is better seen side by side. */
+export function isLong({ before, after, changed, beforeMeans, afterMeans }: Property): boolean {
+  const values = [before, after, beforeMeans, afterMeans];
+  return changed && before !== "" && values.some((value) => value.length > SHORT || value.includes("\n"));
+}
+
 function fieldsChanged(row: Change): Set<string> {
   const named = (row.FieldsChanged ?? "").split(",").map((name) => name.trim());
   if (row.PreviousFileSystemPath) named.push("FileSystemPath");

@@ -1,5 +1,6 @@
 /** The one filter of all pages: what it is, how it stands in the address, how it becomes a query. */
 import type { Question } from "../api/client";
+import { UNSEEN } from "../text";
 
 export type Table = "ConfigurationChange" | "ConfigurationData";
 
@@ -197,5 +198,14 @@ export class Asking {
       return condition.not ? `not(${any})` : any;
     }
     return `${column} ${condition.not ? "!in" : "in"} (${names.join(", ")})`;
+  }
+}
+
+/** As `Asking`, with the values written into the text, where somebody reads them and goes on. */
+export class Written extends Asking {
+  override value(value: string, type: "string" | "datetime" = "string"): string {
+    if (type === "datetime") return `datetime(${value})`;
+    // The escapes of JSON are escapes of the language, too; what would not be seen is written as one.
+    return JSON.stringify(value).replace(UNSEEN, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
   }
 }

@@ -1,5 +1,5 @@
 /** The text of a query, in Monaco: loaded when the page of queries is opened. */
-import { makeStyles, tokens } from "@fluentui/react-components";
+import { makeStyles, shorthands, tokens } from "@fluentui/react-components";
 import { type Ref, useEffect, useImperativeHandle, useRef } from "react";
 import type { Mistake } from "../api/client";
 import { know, LANGUAGE, type Workspace } from "../editor/kusto";
@@ -8,10 +8,12 @@ import { useNarrow } from "../shell/media";
 import { unitsBefore } from "./characters";
 
 const useStyles = makeStyles({
+  // Monaco fills what it is given, an outline would lie below it.
   place: {
     height: "100%",
-    // Where Monaco says with an outline that it has the focus, Fluent's colour does.
-    ":focus-within": { outline: `2px solid ${tokens.colorStrokeFocus2}`, outlineOffset: "-2px" },
+    boxSizing: "border-box",
+    border: "2px solid transparent",
+    ":focus-within": shorthands.borderColor(tokens.colorStrokeFocus2),
   },
 });
 

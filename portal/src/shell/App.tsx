@@ -6,7 +6,7 @@ import { Frame } from "./Frame";
 import { pageOf } from "./pages";
 import { isLink, SignIn } from "./SignIn";
 import { useSession } from "./session";
-import { useTheme } from "./theme";
+import { DarkContext, useTheme } from "./theme";
 
 const useStyles = makeStyles({
   whole: { height: "100%", backgroundColor: tokens.colorNeutralBackground2 },
@@ -38,7 +38,9 @@ export function App() {
   return (
     // Classes of the provider are given to every menu and dialog as well, which would then cover the page.
     <FluentProvider theme={theme} style={{ height: "100%" }}>
-      <div className={styles.whole}>{content}</div>
+      <DarkContext value={dark}>
+        <div className={styles.whole}>{content}</div>
+      </DarkContext>
     </FluentProvider>
   );
 }

@@ -1,7 +1,11 @@
 /** Light or dark: as the system has it, unless the person chose. */
 import { type Theme, webDarkTheme, webLightTheme } from "@fluentui/react-components";
-import { useState } from "react";
+import { createContext, useContext, useState } from "react";
 import { useMedia } from "./media";
+
+/** Whether it is dark, for what is not made of Fluent and stands deep in a page. */
+export const DarkContext = createContext(false);
+export const useIsDark = () => useContext(DarkContext);
 
 type Choice = "light" | "dark";
 

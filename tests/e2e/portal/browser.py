@@ -85,9 +85,9 @@ class Portal:
 class Sender:
     """A machine whose changes a test makes up."""
 
-    def __init__(self, portal: Portal, computer: str) -> None:
+    def __init__(self, portal: Portal, computer: str, os_type: str = "Linux") -> None:
         made = portal.installation.client().post("/api/v1/enrollment-tokens", json={}).json()["token"]
-        facts = {"computer": computer, "osType": "Linux"}
+        facts = {"computer": computer, "osType": os_type}
         headers = {"authorization": f"Bearer {made}"}
         machine = httpx.post(f"{portal.url}/api/v1/enroll", json=facts, headers=headers, trust_env=False).json()
         self._computer = computer
