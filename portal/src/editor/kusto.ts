@@ -6,7 +6,10 @@
 import LanguageWorker from "@kusto/monaco-kusto/release/esm/kusto.worker?worker";
 import * as features from "@kusto/monaco-kusto/release/esm/languageFeatures";
 import { KustoLanguageDefinition } from "@kusto/monaco-kusto/release/esm/languageServiceManager/kustoMonarchLanguageDefinition";
-import type { showSchema } from "@kusto/monaco-kusto/release/esm/languageServiceManager/schema";
+import {
+  getEntityDataTypeFromCslType as engineType,
+  type showSchema,
+} from "@kusto/monaco-kusto/release/esm/languageServiceManager/schema";
 import type { LanguageSettings } from "@kusto/monaco-kusto/release/esm/languageServiceManager/settings";
 import type { KustoWorker, LanguageServiceDefaults } from "@kusto/monaco-kusto/release/esm/types";
 import { WorkerManager } from "@kusto/monaco-kusto/release/esm/workerManager";
@@ -91,12 +94,17 @@ new features.ColorizationAdapter(monaco, LANGUAGE, worker, defaults, schemaChang
 
 function described(known: Workspace): showSchema.Result {
   const tables = Object.entries(known.tables).map(([name, columns]) => {
-    const described = Object.entries(columns).map(([column, type]) => ({ Name: column, Type: type, CslType: type }));
+    const described = Object.entries(columns).map(([column, type]) => ({
+      Name: column,
+      Type: engineType(type),
+      CslType: type,
+    }));
     return [name, { Name: name, EntityType: "Table" as const, OrderedColumns: described }] as const;
   });
   const functions = known.functions.map((one) => {
     const parameters = one.parameters.map(({ name, type, default: value }) => ({
       Name: name,
+      Type: engineType(type),
       CslType: type,
       ...(value === null ? {} : { CslDefaultValue: value }),
     }));
