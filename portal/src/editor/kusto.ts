@@ -68,6 +68,12 @@ const defaults: LanguageServiceDefaults = {
 workers[LANGUAGE] = () => new LanguageWorker();
 const manager = new WorkerManager(monaco, defaults);
 const worker = (first: monaco.Uri, ...more: monaco.Uri[]) => manager.getLanguageServiceWorker(first, ...more);
+/** Done when the schema is known: who asks what may stand here before that waits. */
+let isKnown = () => {};
+const schemaKnown = new Promise<void>((resolve) => {
+  isKnown = resolve;
+});
+const informed = (first: monaco.Uri, ...more: monaco.Uri[]) => schemaKnown.then(() => worker(first, ...more));
 const schemaChanged = new monaco.Emitter<Parameters<KustoWorker["setSchema"]>[0]>();
 
 monaco.languages.register({ id: LANGUAGE, extensions: [".kql"] });
@@ -87,8 +93,8 @@ monaco.languages.setLanguageConfiguration(LANGUAGE, {
   ],
 });
 monaco.languages.setMonarchTokensProvider(LANGUAGE, KustoLanguageDefinition);
-monaco.languages.registerCompletionItemProvider(LANGUAGE, new features.CompletionAdapter(worker, settings));
-monaco.languages.registerHoverProvider(LANGUAGE, new features.HoverAdapter(worker));
+monaco.languages.registerCompletionItemProvider(LANGUAGE, new features.CompletionAdapter(informed, settings));
+monaco.languages.registerHoverProvider(LANGUAGE, new features.HoverAdapter(informed));
 monaco.languages.registerDocumentFormattingEditProvider(LANGUAGE, new features.DocumentFormatAdapter(worker));
 new features.ColorizationAdapter(monaco, LANGUAGE, worker, defaults, schemaChanged.event);
 
@@ -132,5 +138,6 @@ export async function know(known: Workspace, model: monaco.editor.ITextModel): P
   const service = await worker(model.uri);
   const schema = await service.normalizeSchema(described(known), "https://localhost", DATABASE);
   await service.setSchema(schema);
+  isKnown();
   schemaChanged.fire(schema);
 }

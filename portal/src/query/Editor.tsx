@@ -13,6 +13,10 @@ const useStyles = makeStyles({
     height: "100%",
     boxSizing: "border-box",
     border: "2px solid transparent",
+    // The language service's own colours of these are too faint to be read.
+    "& .monaco-editor.vs .Parameter, & .monaco-editor.vs .SignatureParameter": { color: "#1a6880" },
+    "& .monaco-editor.vs-dark .Parameter, & .monaco-editor.vs-dark .SignatureParameter": { color: "#7cc4dc" },
+    "& .monaco-editor.vs-dark .Comment": { color: "#8fbf6f" },
     ":focus-within": shorthands.borderColor(tokens.colorStrokeFocus2),
   },
 });

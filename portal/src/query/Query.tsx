@@ -100,7 +100,8 @@ export default function Query({ session, dark }: PageProps) {
   const [text, setText] = useState("");
   const [given, setGiven] = useState(asked.given);
   const [opened, setOpened] = useState<SavedQuery | null>(null);
-  const [aside, setAside] = useState<"" | "queries" | "save">("");
+  const [listed, setListed] = useState(false);
+  const [saving, setSaving] = useState(false);
   const [link, setLink] = useState("");
   const editor = useRef<EditorHandle>(null);
   const { mistake, declared } = useCheck(text);
@@ -126,7 +127,7 @@ export default function Query({ session, dark }: PageProps) {
     change(saved.query.trimEnd());
     setOpened(saved);
     setGiven({});
-    if (narrow) setAside("");
+    if (narrow) setListed(false);
     editor.current?.focus();
   };
   /** What is said of the parameters; of one that may be left out nothing, if nothing stands there. */
@@ -141,6 +142,7 @@ export default function Query({ session, dark }: PageProps) {
     );
   const run = async () => {
     if (!text.trim()) return;
+    keep({ by: session.name, over: text, text });
     const next = await written(text, said(), query);
     if (next.toString() === query.toString()) asked.again();
     else go(path, next);
@@ -199,7 +201,7 @@ export default function Query({ session, dark }: PageProps) {
             )}
             <TimeRange all="Set in query" />
             {maySave(session) && (
-              <Command icon={<SaveRegular />} label="Save" disabled={!text.trim()} act={() => setAside("save")} />
+              <Command icon={<SaveRegular />} label="Save" disabled={!text.trim()} act={() => setSaving(true)} />
             )}
             <Command icon={<ShareRegular />} label="Share" disabled={!text.trim()} act={() => void share()} />
             <Menu>
@@ -227,11 +229,7 @@ export default function Query({ session, dark }: PageProps) {
               act={() => editor.current?.format()}
             />
             <div className={styles.end}>
-              <Command
-                icon={<LibraryRegular />}
-                label="Queries"
-                act={() => setAside(aside === "queries" ? "" : "queries")}
-              />
+              <Command icon={<LibraryRegular />} label="Queries" act={() => setListed(!listed)} />
             </div>
           </div>
           <div className={styles.editor}>
@@ -299,19 +297,19 @@ export default function Query({ session, dark }: PageProps) {
               showAll={() => set({ ...filter, window: "all", from: "", to: "" })}
             />
           )}
-          {address === "" && <Beginnings open={open} all={() => setAside("queries")} />}
+          {address === "" && <Beginnings open={open} all={() => setListed(true)} />}
         </div>
-        {aside === "queries" && <SavedList open={open} mayDelete={maySave(session)} close={() => setAside("")} />}
+        {listed && <SavedList open={open} mayDelete={maySave(session)} close={() => setListed(false)} />}
       </div>
-      {aside === "save" && (
+      {saving && (
         <SaveDialog
           query={text}
           opened={opened}
           saved={(saved) => {
             setOpened(saved);
-            setAside("");
+            setSaving(false);
           }}
-          close={() => setAside("")}
+          close={() => setSaving(false)}
         />
       )}
       {link && <LinkDialog link={link} close={() => setLink("")} />}
