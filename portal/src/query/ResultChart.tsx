@@ -41,9 +41,10 @@ export default function ResultChart({ result, dark }: { result: Result; dark: bo
   }
   if (typeof found === "string") return <Text className={styles.note}>{found}</Text>;
   return (
-    <div className={styles.place}>
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: it is scrolled where there is little room, by keys, too
+    <section className={styles.place} aria-label="Chart" tabIndex={0}>
       {found.note && <Text className={styles.note}>{found.note}</Text>}
       <Chart label={found.label} height={360} dark={dark} option={found.option} />
-    </div>
+    </section>
   );
 }
