@@ -79,8 +79,6 @@ function Compared({ of, before, after, inline }: Omit<DifferenceProps, "close"> 
       unicodeHighlight: { ambiguousCharacters: true, invisibleCharacters: true },
       // Tab is no letter here: it leads on.
       tabFocusMode: true,
-      originalAriaLabel: `${of} before`,
-      modifiedAriaLabel: `${of} after`,
     });
     editor.setModel({ original, modified });
     made.current = editor;
@@ -92,6 +90,13 @@ function Compared({ of, before, after, inline }: Omit<DifferenceProps, "close"> 
     };
   }, [of, before, after]);
   useEffect(() => monaco.editor.setTheme(themeOf(dark)), [dark]);
-  useEffect(() => made.current?.updateOptions({ renderSideBySide: !inline }), [inline]);
+  useEffect(() => {
+    const editor = made.current;
+    if (!editor) return;
+    editor.updateOptions({ renderSideBySide: !inline });
+    // Of its own labels the editor gives one away when its options change.
+    editor.getOriginalEditor().updateOptions({ ariaLabel: `${of} before` });
+    editor.getModifiedEditor().updateOptions({ ariaLabel: `${of} after` });
+  }, [inline, of]);
   return <div ref={place} className={styles.place} />;
 }

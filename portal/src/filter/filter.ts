@@ -206,6 +206,9 @@ export class Written extends Asking {
   override value(value: string, type: "string" | "datetime" = "string"): string {
     if (type === "datetime") return `datetime(${value})`;
     // The escapes of JSON are escapes of the language, too; what would not be seen is written as one.
-    return JSON.stringify(value).replace(UNSEEN, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
+    return JSON.stringify(value).replace(UNSEEN, (sign) => {
+      const code = (sign.codePointAt(0) ?? 0).toString(16);
+      return code.length > 4 ? `\\U${code.padStart(8, "0")}` : `\\u${code.padStart(4, "0")}`;
+    });
   }
 }

@@ -6,7 +6,7 @@ import json
 
 from playwright.sync_api import expect
 
-from e2e.portal.browser import SHOWN, Portal, Sender, keep, row
+from e2e.portal.browser import AXE, SHOWN, Portal, Sender, keep, row, violations
 from whatchanged.records.times import now_ns
 
 
@@ -160,3 +160,37 @@ def test_long_lists_come_page_by_page_and_what_arrives_takes_its_place(portal: P
     expected.insert(expected.index("/many/400"), "/many/late")
     expected.insert(expected.index("/many/010"), "/many/later")
     assert seen == expected
+
+
+def test_long_values_are_compared(portal: Portal) -> None:
+    send = Sender(portal, "windows", "Windows")
+    send(
+        [(r"C:\Windows\win.ini", now_ns() - 10**9)],
+        ChangeCategory="Modified",
+        FieldsChanged="Acls",
+        PreviousAcls="O:BAG:SYD:(A;;FA;;;BA)(A;ID;0x1200a9;;;BU)",
+        Acls="O:BAG:SYD:(A;;FA;;;BA)(A;;0x1301bf;;;WD)(D;;FA;;;S-1-5-21-1-2-3-1001)\u202e",
+    )
+    page = portal.signed_in("/changes?is.machine=windows")
+    row(page, "win.ini").click()
+    details = page.get_by_role("complementary", name="Change")
+    acls = details.get_by_role("row").filter(has=page.get_by_role("rowheader", name="Acls"))
+    expect(acls.get_by_role("cell").first).to_contain_text("allow read and run: Users (inherited)")
+    expect(acls.get_by_role("cell").last).to_contain_text("allow modify: Everyone")
+    expect(acls.get_by_role("cell").last).to_contain_text("deny full control: S-1-5-21-1-2-3-1001")
+    expect(details.get_by_role("button", name="Show difference")).to_have_count(1)
+    details.get_by_role("button", name="Show difference").press("Enter")
+    dialog = page.get_by_role("dialog", name="Acls: before and after")
+    before, after = (dialog.locator(f".editor.{name} .view-lines") for name in ("original", "modified"))
+    expect(before).to_contain_text("allow read and run: Users (inherited)".replace(" ", "\u00a0"))
+    expect(after).to_contain_text("allow modify: Everyone".replace(" ", "\u00a0"))
+    expect(after).to_contain_text("⟨U+202E⟩")
+    expect(dialog.locator(".char-insert, .line-insert").first).to_be_visible()
+    assert violations(page, AXE.read_text(encoding="utf-8")) == []
+    keep(page, "difference-light-1280")
+    dialog.get_by_role("switch", name="Inline").click()
+    expect(before).to_be_hidden()
+    expect(dialog.locator(".view-zones .line-delete, .view-lines.line-delete").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(details).to_be_visible()
