@@ -20,6 +20,7 @@ import { monaco, OPTIONS, themeOf } from "./monaco";
 const useStyles = makeStyles({
   surface: { maxWidth: "min(80rem, 96vw)", width: "96vw" },
   content: { display: "flex", flexDirection: "column", rowGap: tokens.spacingVerticalS },
+  switch: { alignSelf: "flex-start" },
   place: { height: "60vh", border: `1px solid ${tokens.colorNeutralStroke2}` },
 });
 
@@ -40,7 +41,12 @@ export default function Difference({ of, before, after, close }: DifferenceProps
         <DialogBody>
           <DialogTitle>{of}: before and after</DialogTitle>
           <DialogContent className={styles.content}>
-            <Switch label="Inline" checked={inline} onChange={(_, { checked }) => setInline(checked)} />
+            <Switch
+              className={styles.switch}
+              label="Inline"
+              checked={inline}
+              onChange={(_, { checked }) => setInline(checked)}
+            />
             <Compared of={of} before={before} after={after} inline={inline} />
           </DialogContent>
           <DialogActions>
@@ -88,7 +94,7 @@ function Compared({ of, before, after, inline }: Omit<DifferenceProps, "close"> 
       modified.dispose();
       made.current = null;
     };
-  }, [of, before, after]);
+  }, [before, after]);
   useEffect(() => monaco.editor.setTheme(themeOf(dark)), [dark]);
   useEffect(() => {
     const editor = made.current;

@@ -246,7 +246,7 @@ export default function Query({ session, dark }: PageProps) {
             </Suspense>
           </div>
           <div className={styles.hint}>
-            {mistake ? (
+            {mistake && !(refused && isAsked && !running) ? (
               <Button
                 appearance="transparent"
                 size="small"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from playwright.sync_api import expect
 
@@ -185,12 +186,14 @@ def test_long_values_are_compared(portal: Portal) -> None:
     expect(before).to_contain_text("allow read and run: Users (inherited)".replace(" ", "\u00a0"))
     expect(after).to_contain_text("allow modify: Everyone".replace(" ", "\u00a0"))
     expect(after).to_contain_text("⟨U+202E⟩")
+    both = dialog.locator(".monaco-diff-editor")
+    expect(both).to_have_class(re.compile("side-by-side"))
     expect(dialog.locator(".char-insert, .line-insert").first).to_be_visible()
     assert violations(page, AXE.read_text(encoding="utf-8")) == []
     keep(page, "difference-light-1280")
     dialog.get_by_role("switch", name="Inline").click()
-    expect(before).to_be_hidden()
-    expect(dialog.locator(".view-zones .line-delete, .view-lines.line-delete").first).to_be_visible()
+    expect(both).not_to_have_class(re.compile("side-by-side"))
+    expect(dialog.locator(".editor.modified .view-lines.line-delete").first).to_contain_text("Users")  # between the lines
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(details).to_be_visible()
