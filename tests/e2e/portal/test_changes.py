@@ -193,7 +193,8 @@ def test_long_values_are_compared(portal: Portal) -> None:
     keep(page, "difference-light-1280")
     dialog.get_by_role("switch", name="Inline").click()
     expect(both).not_to_have_class(re.compile("side-by-side"))
-    expect(dialog.locator(".editor.modified .view-lines.line-delete").first).to_contain_text("Users")  # between the lines
+    removed = dialog.locator(".editor.modified .view-lines.line-delete")  # between the lines
+    expect(removed.first).to_contain_text("Users")
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(details).to_be_visible()
