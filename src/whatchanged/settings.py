@@ -12,11 +12,13 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from whatchanged.errors import SettingsError
 
-__all__ = ["DataFolder", "Setting", "boolean", "load", "positive_float", "positive_int", "text", "whole_number"]
+__all__ = [
+    "DataFolder", "Loaded", "Setting", "boolean", "load", "positive_float", "positive_int", "text", "whole_number",
+]  # fmt: skip
 
 
 def text(value: object) -> str:
@@ -91,14 +93,22 @@ class Setting:
         return "WHATCHANGED_" + self.name.upper().replace("-", "_")
 
 
+class Loaded(NamedTuple):
+    """Values of settings by name, and where they come from."""
+
+    values: dict[str, Any]
+    sources: dict[str, str]
+    """`command line`, the environment variable, or the file; a setting that is not named has its default."""
+
+
 def load(
     settings: Sequence[Setting],
     *,
     flags: Mapping[str, object | None],
     file: str | None,
     environment: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """Return the value of every setting by name.
+) -> Loaded:
+    """Return the value of every setting.
 
     `flags` holds what the command line gave (None = not given); `file` a TOML path or None.
     Raises SettingsError that lists every unknown key and every bad value.
@@ -107,6 +117,7 @@ def load(
     from_file = _read(file) if file else {}
     problems = [f"{file}: unknown setting {key!r}" for key in from_file if key not in {s.name for s in settings}]
     values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
     for setting in settings:
         raw, source = _raw(setting, flags, environment, from_file, file)
         if source is None:
@@ -114,11 +125,12 @@ def load(
             continue
         try:
             values[setting.name] = setting.parse(raw)
+            sources[setting.name] = source
         except ValueError as error:
             problems.append(f"{source}: {setting.name} {error}" + ("" if setting.secret else f", not {raw!r}"))
     if problems:
         raise SettingsError("; ".join(problems))
-    return values
+    return Loaded(values, sources)
 
 
 def _raw(

@@ -18,20 +18,17 @@ SETTINGS = (
 
 
 def test_defaults() -> None:
-    assert load(SETTINGS, flags={}, file=None, environment={}) == {
-        "port": 8350,
-        "data-path": "/d",
-        "quiet": False,
-        "share": 0.5,
-    }
+    values = {"port": 8350, "data-path": "/d", "quiet": False, "share": 0.5}
+    assert load(SETTINGS, flags={}, file=None, environment={}) == (values, {})
 
 
 def test_precedence(tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
     file.write_text('port = 1\ndata-path = "/file"\nquiet = true\n')
     environment = {"WHATCHANGED_PORT": "2", "WHATCHANGED_DATA_PATH": "/environment", "OTHER": "x"}
-    values = load(SETTINGS, flags={"port": 3, "quiet": None}, file=str(file), environment=environment)
-    assert values == {"port": 3, "data-path": "/environment", "quiet": True, "share": 0.5}
+    loaded = load(SETTINGS, flags={"port": 3, "quiet": None}, file=str(file), environment=environment)
+    assert loaded.values == {"port": 3, "data-path": "/environment", "quiet": True, "share": 0.5}
+    assert loaded.sources == {"port": "command line", "data-path": "WHATCHANGED_DATA_PATH", "quiet": str(file)}
 
 
 def test_every_problem_at_once(tmp_path: Path) -> None:

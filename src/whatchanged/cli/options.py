@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from whatchanged.errors import SettingsError
@@ -27,6 +27,7 @@ __all__ = [
     "add_settings",
     "load_values",
     "read_secret",
+    "shown_value",
 ]
 
 SETTINGS_FOLDER = DataFolder.default().path if sys.platform == "win32" else "/etc/whatchanged"
@@ -102,6 +103,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("backups", None, text, "folder for backups; default: backups in the server's folder"),
     Setting("database", None, text, "control plane database (SQLAlchemy URL); default: SQLite in the data folder"),
     Setting("telemetry", None, text, "ClickHouse DSN; default: chDB in the data folder"),
+    Setting("retention_changes", None, positive_int, "how long changes are kept; default: as the portal says", "days"),
+    Setting("retention_inventory", None, positive_int, "how long superseded inventory is kept; likewise", "days"),
+    Setting("retention_health", None, positive_int, "how long health records are kept; likewise", "days"),
+    Setting("retention_heartbeats", None, positive_int, "how long heartbeats are kept; likewise", "days"),
     Setting("queries_at_once", 6, positive_int, "queries that run at once, of all askers"),
     Setting("queries_of_one", 5, positive_int, "queries of one token that run at once; more wait for their turn"),
     Setting("queries_waiting", 200, positive_int, "queries of one token that wait for their turn; more are refused"),
@@ -130,6 +135,8 @@ class Values:
     """Loaded settings by name."""
 
     by_name: dict[str, Any]
+    sources: dict[str, str] = field(default_factory=dict)
+    """Where a value comes from, if it is not the default."""
 
     def __getitem__(self, name: str) -> Any:
         """Return the value of the setting `name`."""
@@ -190,7 +197,20 @@ def load_values(arguments: argparse.Namespace) -> Values:
                 f"a password in --{name} could be read by every process of this machine",
                 hint=f"give it by WHATCHANGED_{name.upper()} or in the file of settings",
             )
-    return Values(load(SETTINGS, flags=flags, file=file))
+    loaded = load(SETTINGS, flags=flags, file=file)
+    return Values(loaded.values, loaded.sources)
+
+
+def shown_value(setting: Setting, values: Values) -> Any:
+    """Return the value of a setting as people may see it: of a DSN neither password nor options."""
+    if setting.secret:
+        return None
+    if setting.name == "data":
+        return values.data.path
+    value = values[setting.name]
+    if setting.name in _DSNS and isinstance(value, str):
+        return re.sub(r"\?.*", "?…", re.sub(r"://[^/]*@", "://…@", value), flags=re.DOTALL)
+    return value
 
 
 def read_secret(source: str | None, variable: str) -> str:

@@ -9,13 +9,14 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from whatchanged.cli.options import Values, add_settings, load_values
+from whatchanged.cli.options import SETTINGS, Values, add_settings, load_values, shown_value
 from whatchanged.cli.output import Output
 from whatchanged.cli.processes import run_process
 from whatchanged.errors import SettingsError
 
 if TYPE_CHECKING:
     from whatchanged.server.process import ServerSettings, TlsFiles
+    from whatchanged.server.settings_in_force import SettingsInForce
 
 NAME = "server"
 SUMMARY = "Run the server: takes records in, keeps them, answers questions"
@@ -37,7 +38,17 @@ _SERVER_SETTINGS = (
     "queries_waiting",
     "queries_rate",
     "query_memory",
+    "retention_changes",
+    "retention_inventory",
+    "retention_health",
+    "retention_heartbeats",
 )
+_RETENTION = {
+    "ConfigurationChange": "retention_changes",
+    "ConfigurationData": "retention_inventory",
+    "TrackingHealth": "retention_health",
+    "Heartbeat": "retention_heartbeats",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +104,29 @@ def server_settings(values: Values) -> ServerSettings:
             of_one_in_window=values["queries_rate"],
             memory=values["query_memory"],
         ),
+        in_force=_in_force(values),
+    )
+
+
+def _in_force(values: Values) -> SettingsInForce:
+    from whatchanged.server.settings_in_force import SettingsInForce, ShownSetting
+
+    known = {setting.name: setting for setting in SETTINGS}
+    return SettingsInForce(
+        shown=tuple(
+            ShownSetting(
+                name=setting.name,
+                value=shown_value(setting, values),
+                default=setting.default,
+                unit=setting.unit,
+                help=setting.help,
+                source=values.sources.get(setting.name, "default"),
+                environment=setting.environment,
+            )
+            for setting in (known[name] for name in ("data", *_SERVER_SETTINGS, "log_level"))
+        ),
+        fixed_retention={table: values[name] for table, name in _RETENTION.items() if values[name] is not None},
+        retention_names=_RETENTION,
     )
 
 

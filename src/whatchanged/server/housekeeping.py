@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from litestar import Litestar
@@ -33,14 +33,12 @@ class Housekeeping:
         *,
         silence_seconds: float,
         pace_seconds: float,
-        retention_days: Mapping[str, int],
         renew: Callable[[], None] | None,
     ) -> None:
         """`renew` is called hourly and takes the certificate that is current, also one that others renew."""
         self._context = context
         self._silence_ns = int(silence_seconds * 10**9)
         self._pace = pace_seconds
-        self._retention = dict(retention_days)
         self._renew = renew
         self._started = self._hourly_done = time.monotonic()
 
@@ -71,8 +69,12 @@ class Housekeeping:
             self._hourly_done = time.monotonic()
             if (renew := self._renew) is not None:
                 await _attempt("certificate", lambda: self._context.call(renew))
-            if self._retention:
-                await _attempt("retention", lambda: self._context.call(self._context.storage.retain, self._retention))
+            await _attempt("retention", lambda: self._context.call(self._retain))
+
+    def _retain(self) -> None:
+        days = self._context.settings.retention(self._context.control)
+        if days:
+            self._context.storage.retain(days)
 
     async def _tell_restored(self) -> None:
         """Say of every machine which time is missing, once: a hole is only seen by what comes after it."""
@@ -87,7 +89,7 @@ class Housekeeping:
         await self._context.call(forget_restored, folder)
 
     async def _watch_contacts(self) -> None:
-        await self._context.call(self._context.control.machines.flush_contacts)
+        await self._context.call(self._context.control.flush)
         # While the server was away it heard nobody: silence counts from its start, whatever its clock did.
         if (time.monotonic() - self._started) * 10**9 < self._silence_ns:
             return

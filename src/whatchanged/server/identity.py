@@ -18,6 +18,8 @@ class MachineIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """Machine group: the resource group in the ARM id."""
     name: str
     """Machine name in the ARM id."""
+    enrolled_group: str = ""
+    """Group of the ARM id with which it enrolled, if it was moved since."""
 
     @property
     def resource_id(self) -> str:

@@ -33,6 +33,7 @@ from whatchanged.server.control.tokens import IngestionSigner, new_secret, perso
 from whatchanged.server.housekeeping import Housekeeping, renewer
 from whatchanged.server.ingest import Ingestor
 from whatchanged.server.query import FUNCTIONS, Limits, Questions, Reader
+from whatchanged.server.settings_in_force import SettingsInForce
 from whatchanged.server.storage import open_storage
 from whatchanged.settings import DataFolder
 
@@ -69,8 +70,8 @@ class ServerSettings:
     housekeeping_seconds: float = 10.0
     questions: Limits = field(default_factory=Limits)
     """What questions in KQL may take."""
-    retention_days: Mapping[str, int] = field(default_factory=dict)
-    """Days to keep, by table; a table that is not named keeps everything."""
+    in_force: SettingsInForce = field(default_factory=SettingsInForce)
+    """What people are shown of these settings, and the retention that they fix."""
     associate_default: Mapping[str, Any] | None = None
     """A rule document to associate with the group `default`, once."""
 
@@ -90,7 +91,6 @@ def run(settings: ServerSettings, stop: threading.Event, ready: Callable[[str], 
             context,
             silence_seconds=settings.silence_seconds,
             pace_seconds=settings.housekeeping_seconds,
-            retention_days=settings.retention_days,
             renew=renew,
         )
         asyncio.run(_serve(settings, context, housekeeping, listener, tls, stop, ready))
@@ -238,6 +238,7 @@ def _context(
             authority_digest="-" if authority is None else authority.digest,
             server_folder=folder,
             backups=settings.backups or os.path.join(folder, "backups"),
+            settings=settings.in_force,
         )
         stack.callback(context.threads.shutdown)
         yield context

@@ -13,6 +13,7 @@ from whatchanged.records.times import now_ns
 from whatchanged.server.api.context import Context
 from whatchanged.server.control import MachineFacts
 from whatchanged.server.housekeeping import Housekeeping
+from whatchanged.server.settings_in_force import SettingsInForce
 
 
 def enrol(context: Context) -> tuple[str, str]:
@@ -22,7 +23,7 @@ def enrol(context: Context) -> tuple[str, str]:
 
 
 def housekeeping(context: Context, **options: Any) -> Housekeeping:
-    given: dict[str, Any] = {"silence_seconds": 0, "pace_seconds": 1, "retention_days": {}, "renew": None} | options
+    given: dict[str, Any] = {"silence_seconds": 0, "pace_seconds": 1, "renew": None} | options
     return Housekeeping(context, **given)
 
 
@@ -54,12 +55,14 @@ def test_a_duty_that_fails_keeps_no_other_from_its_turn(
     def renew() -> None:
         raise StateError("the key is gone")
 
-    work = housekeeping(context, renew=renew, retention_days={"Heartbeat": 30}, silence_seconds=900)
+    context.control.settings.set_retention("test", {"Heartbeat": 30, "TrackingHealth": 20})
+    monkeypatch.setattr(context, "settings", SettingsInForce(fixed_retention={"TrackingHealth": 10}))
+    work = housekeeping(context, renew=renew, silence_seconds=900)
     work._hourly_done -= 3601
     with caplog.at_level(logging.ERROR):
         asyncio.run(work.once())
     assert "the key is gone" in caplog.text
-    assert retained == [{"Heartbeat": 30}]
+    assert retained == [{"Heartbeat": 30, "TrackingHealth": 10}]
 
 
 def test_contacts_that_could_not_be_written_down_are_kept(context: Context) -> None:

@@ -89,7 +89,8 @@ async def agent_configurations(
             if left <= 0 or context.waiting.full:
                 return Response(None, status_code=304, headers={"ETag": f'"{found.etag}"'})
             if await waiter.wait(left):
-                await context.call(context.control.machines.active, machine.machine_id, None)
+                machine, _ = await context.call(context.control.machines.active, machine.machine_id, None)
+                waiter.group = machine.group
 
 
 async def _configured(context: Context, machine: MachineIdentity, found: Configuration) -> Response[Any]:

@@ -12,10 +12,13 @@ from litestar.exceptions import HTTPException
 
 from whatchanged.errors import OperationError
 from whatchanged.server.api import (
+    accounts,
     agents,
     arriving,
+    auditing,
     editing,
     fleet,
+    groups,
     ingestion,
     logs,
     operations,
@@ -23,6 +26,7 @@ from whatchanged.server.api import (
     reading,
     rules,
     saved,
+    settings,
     signing_in,
 )
 from whatchanged.server.api.access import authorize
@@ -36,6 +40,10 @@ HANDLERS = (
     *agents.HANDLERS,
     *ingestion.HANDLERS,
     *signing_in.HANDLERS,
+    *accounts.HANDLERS,
+    *groups.HANDLERS,
+    *auditing.HANDLERS,
+    *settings.HANDLERS,
     *fleet.HANDLERS,
     *rules.HANDLERS,
     *reading.HANDLERS,

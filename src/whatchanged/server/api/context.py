@@ -25,6 +25,7 @@ from whatchanged.server.control.tokens import IngestionSigner
 from whatchanged.server.identity import MachineIdentity
 from whatchanged.server.ingest import Ingestor, health_line
 from whatchanged.server.query import Questions, Reader
+from whatchanged.server.settings_in_force import SettingsInForce
 from whatchanged.server.storage import Storage
 
 __all__ = ["Connection", "Context", "context_of"]
@@ -56,6 +57,7 @@ class Context:
     """The server's own folder."""
     backups: str
     """Folder below which backups are written."""
+    settings: SettingsInForce = field(default_factory=SettingsInForce)
     waiting: WaitingRoom = field(default_factory=WaitingRoom)
     arrivals: Arrivals = field(default_factory=Arrivals)
     attempts: Attempts = field(default_factory=Attempts)

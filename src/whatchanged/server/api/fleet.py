@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import delete, get, post
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from whatchanged.records.times import parse_time
 from whatchanged.server.api.access import Access, AnyRequest, person_of
@@ -114,7 +114,25 @@ class NewEnrollmentToken(msgspec.Struct, rename="camel"):
     expires_in_seconds: Annotated[int, msgspec.Meta(ge=60, le=366 * _DAY)] = _DAY
 
 
-@get("/api/v1/enrollment-tokens", opt={"access": Access.OWNER})
+class EnrollmentToken(msgspec.Struct, rename="camel"):
+    """An enrolment token."""
+
+    id: str
+    machine_group: str
+    rules: list[str]
+    uses_left: int
+    expires_at: str
+    created_at: str
+    created_by: str
+
+
+class EnrollmentTokens(msgspec.Struct):
+    """The enrolment tokens."""
+
+    value: list[EnrollmentToken]
+
+
+@get("/api/v1/enrollment-tokens", opt={"access": Access.OWNER}, responses=answers(EnrollmentTokens))
 async def list_enrollment_tokens(request: AnyRequest) -> Row:
     """Return the enrolment tokens, without their secrets."""
     context = context_of(request)
@@ -154,7 +172,29 @@ class NewToken(msgspec.Struct, rename="camel"):
     rule: str | None = None
 
 
-@get("/api/v1/tokens", opt={"access": Access.OWNER})
+class Token(msgspec.Struct, rename="camel"):
+    """A token of a person or program."""
+
+    id: str
+    name: str
+    role: str
+    machine_groups: list[str] | None
+    created_at: str
+    created_by: str
+    expires_at: str | None
+    sender: str | None
+    rule: str | None
+    """Of a Sender: the one that it may send to."""
+    last_used: str | None
+
+
+class Tokens(msgspec.Struct):
+    """The tokens."""
+
+    value: list[Token]
+
+
+@get("/api/v1/tokens", opt={"access": Access.OWNER}, responses=answers(Tokens))
 async def list_tokens(request: AnyRequest) -> Row:
     """Return the tokens of people and programs, without their secrets."""
     context = context_of(request)
@@ -189,7 +229,25 @@ async def remove_token(request: AnyRequest, token_id: FromPath[str]) -> None:
     await context.call(context.control.people.remove, person_of(request).actor, token_id)
 
 
-@get("/api/v1/senders", opt={"access": Access.OWNER})
+class KnownSender(msgspec.Struct, rename="camel"):
+    """A program that may send, or could once."""
+
+    id: str
+    name: str
+    rule: str | None
+    machine_group: str
+    created_at: str
+    tokens: int
+    """Good ones."""
+
+
+class Senders(msgspec.Struct):
+    """The senders."""
+
+    value: list[KnownSender]
+
+
+@get("/api/v1/senders", opt={"access": Access.OWNER}, responses=answers(Senders))
 async def list_senders(request: AnyRequest) -> Row:
     """Return the programs that may send, or could once and whose rows are here."""
     context = context_of(request)
@@ -206,13 +264,6 @@ async def purge_sender(request: AnyRequest, sender_id: FromPath[str]) -> None:
 
 
 # The audit log
-
-
-@get("/api/v1/audit", opt={"access": Access.OWNER})
-async def list_audit(request: AnyRequest, limit: Annotated[int, QueryParameter(ge=1, le=10_000)] = 100) -> Row:
-    """Return the newest entries of the audit log."""
-    context = context_of(request)
-    return {"value": await context.call(context.control.audit.latest, limit)}
 
 
 def _time(text: str, target: str) -> int:
@@ -237,5 +288,4 @@ HANDLERS = (
     remove_token,
     list_senders,
     purge_sender,
-    list_audit,
 )

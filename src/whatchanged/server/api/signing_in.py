@@ -13,10 +13,11 @@ from litestar.params import FromPath, JSONBody
 from whatchanged.errors import CredentialError
 from whatchanged.server.api.access import Access, AnyRequest, from_elsewhere, person_of, session_cookie
 from whatchanged.server.api.context import Context, context_of
-from whatchanged.server.control import Person, Role
+from whatchanged.server.api.shapes import answers
+from whatchanged.server.control import Person
 from whatchanged.server.control.passwords import MOST_CHARACTERS
 from whatchanged.server.control.refusals import bad_request, forbidden
-from whatchanged.server.control.sessions import LONGEST_SECONDS, Opened
+from whatchanged.server.control.sessions import LONGEST_SECONDS, Opened, id_of
 
 __all__ = ["HANDLERS"]
 
@@ -51,21 +52,6 @@ class Link(msgspec.Struct):
     link: str
 
 
-class NewAccount(msgspec.Struct, rename="camel"):
-    """An account to make."""
-
-    name: Name
-    password: Secret
-    role: str = "Reader"
-    machine_groups: list[str] | None = None
-
-
-class NewPassword(msgspec.Struct):
-    """Another password."""
-
-    password: Secret
-
-
 class OwnPassword(msgspec.Struct):
     """Another password for oneself."""
 
@@ -82,9 +68,11 @@ async def sign_in(request: AnyRequest, data: JSONBody[SignIn]) -> Response[Sessi
     name = data.name.lower()
     context.attempts.check(name, address)
     try:
-        opened = await _opened(context, data)
+        opened = await _opened(context, data, address)
     except CredentialError:
         context.attempts.failed(name, address)
+        by = "link" if data.link else "token" if data.token else "password"
+        await context.call(context.control.failed_sign_ins.note, name if by == "password" else "", address, by)
         raise
     context.attempts.succeeded(name)
     former = request.cookies.get(session_cookie(context))
@@ -95,9 +83,9 @@ async def sign_in(request: AnyRequest, data: JSONBody[SignIn]) -> Response[Sessi
     return Response(_shown(context, opened.person), cookies=[cookie])
 
 
-async def _opened(context: Context, data: SignIn) -> Opened:
+async def _opened(context: Context, data: SignIn, address: str) -> Opened:
     if data.link:
-        return await context.call(context.control.sessions.follow, data.link)
+        return await context.call(context.control.sessions.follow, data.link, address)
     if data.token:
         person = await context.call(context.control.people.authenticate, data.token.strip())
     elif data.name and data.password:
@@ -105,7 +93,7 @@ async def _opened(context: Context, data: SignIn) -> Opened:
             person = await context.call(context.control.accounts.check, data.name, data.password)
     else:
         raise bad_request("sign in with name and password, a link, or a token")
-    return await context.call(context.control.sessions.open, person)
+    return await context.call(context.control.sessions.open, person, address)
 
 
 @get("/api/v1/session", opt={"access": Access.READER})
@@ -122,6 +110,43 @@ async def sign_out(request: AnyRequest) -> Response[dict[str, str]]:
     if secret is not None:
         await context.call(context.control.sessions.close, secret)
     return Response({"status": "signed out"}, cookies=[_cookie(context, "", 0)])
+
+
+class OwnSession(msgspec.Struct, rename="camel"):
+    """A session of the caller's."""
+
+    id: str
+    address: str
+    """Where it was opened from; empty: not known."""
+    opened_at: str
+    last_seen: str
+    """Within a minute."""
+    ends_at: str
+    current: bool
+    """Whether it is the one that asks."""
+
+
+class OwnSessions(msgspec.Struct):
+    """The caller's sessions."""
+
+    value: list[OwnSession]
+
+
+@get("/api/v1/sessions", opt={"access": Access.READER}, responses=answers(OwnSessions))
+async def list_sessions(request: AnyRequest) -> dict[str, Any]:
+    """Return the caller's own sessions, the newest first."""
+    context = context_of(request)
+    cookie = request.cookies.get(session_cookie(context))
+    own = "" if cookie is None or "authorization" in request.headers else id_of(cookie)
+    found = await context.call(context.control.sessions.of, person_of(request))
+    return {"value": [{**row, "current": row["id"] == own} for row in found]}
+
+
+@delete("/api/v1/sessions/{session_id:str}", status_code=204, opt={"access": Access.READER})
+async def end_session(request: AnyRequest, session_id: FromPath[str]) -> None:
+    """End a session of the caller's own."""
+    context = context_of(request)
+    await context.call(context.control.sessions.end, person_of(request), session_id)
 
 
 @post("/api/v1/sign-in-links", status_code=201, opt={"access": Access.READER})
@@ -144,41 +169,9 @@ async def change_own_password(request: AnyRequest, data: JSONBody[OwnPassword]) 
             await context.call(context.control.accounts.check, person.account, data.current)
         except CredentialError as error:
             context.attempts.failed(person.account, address)
+            await context.call(context.control.failed_sign_ins.note, person.account, address, "own password")
             raise forbidden("the current password is wrong") from error
         await context.call(context.control.accounts.set_password, person.actor, person.account, data.password)
-
-
-@get("/api/v1/accounts", opt={"access": Access.OWNER})
-async def list_accounts(request: AnyRequest) -> dict[str, Any]:
-    """Return the accounts."""
-    context = context_of(request)
-    return {"value": await context.call(context.control.accounts.list_all)}
-
-
-@post("/api/v1/accounts", status_code=201, opt={"access": Access.OWNER})
-async def create_account(request: AnyRequest, data: JSONBody[NewAccount]) -> dict[str, Any]:
-    """Make an account."""
-    context, actor = context_of(request), person_of(request).actor
-    role = Role.of(data.role)
-    async with context.passwords:
-        return await context.call(
-            context.control.accounts.create, actor, data.name, data.password, role, data.machine_groups
-        )
-
-
-@put("/api/v1/accounts/{name:str}/password", status_code=204, opt={"access": Access.OWNER})
-async def set_password(request: AnyRequest, name: FromPath[str], data: JSONBody[NewPassword]) -> None:
-    """Give an account another password; its sessions end."""
-    context, actor = context_of(request), person_of(request).actor
-    async with context.passwords:
-        await context.call(context.control.accounts.set_password, actor, name, data.password)
-
-
-@delete("/api/v1/accounts/{name:str}", status_code=204, opt={"access": Access.OWNER})
-async def remove_account(request: AnyRequest, name: FromPath[str]) -> None:
-    """Remove an account; its sessions end."""
-    context = context_of(request)
-    await context.call(context.control.accounts.remove, person_of(request).actor, name)
 
 
 def _shown(context: Context, person: Person) -> Session:
@@ -209,8 +202,6 @@ HANDLERS = (
     sign_out,
     create_link,
     change_own_password,
-    list_accounts,
-    create_account,
-    set_password,
-    remove_account,
+    list_sessions,
+    end_session,
 )

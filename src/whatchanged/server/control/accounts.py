@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from whatchanged.errors import CredentialError
 from whatchanged.records.times import now_ns, time_text
@@ -17,7 +17,7 @@ from whatchanged.server.control.audit import note
 from whatchanged.server.control.database import Database
 from whatchanged.server.control.groups import group_name
 from whatchanged.server.control.people import Person, Role
-from whatchanged.server.control.refusals import bad_request, conflict, not_found
+from whatchanged.server.control.refusals import Refusal, bad_request, conflict, not_found
 
 __all__ = ["Accounts", "account_person"]
 
@@ -50,9 +50,7 @@ class Accounts:
         shown = unicodedata.normalize("NFC", name)
         if not _NAME.fullmatch(shown):
             raise bad_request("a name has 1 to 64 letters, digits and .@+-_ and begins with a letter or digit", "name")
-        if role is Role.OWNER and groups is not None:
-            raise bad_request("an Owner cannot be limited to machine groups", "machineGroups")
-        names = None if groups is None else sorted({group_name(group) for group in groups})
+        names = _limited(role, groups)
         what = _kept(password)
         with self._database.write() as connection:
             self._database.one_at_a_time(connection)
@@ -66,13 +64,13 @@ class Accounts:
                 "name": shown,
                 "password": what,
                 "role": role.label,
-                "machine_groups": None if names is None else msgspec.json.encode(names).decode(),
+                "machine_groups": _kept_groups(names),
                 "created_at": now_ns(),
                 "created_by": actor,
             }
             connection.execute(insert(table).values(values))
             note(connection, actor, "account.create", shown, role=role.label, groups=names)
-            row = connection.execute(select(table).where(table.c.key == _key(shown))).one()
+            row = _found(connection, shown)
         return _described(row)
 
     def set_password(self, actor: str, name: str, password: str) -> None:
@@ -86,20 +84,45 @@ class Accounts:
                 connection.execute(delete(other).where(other.c.account == key))
             note(connection, actor, "account.password", name)
 
+    def change(self, actor: str, name: str, role: Role, groups: Iterable[str] | None) -> dict[str, Any]:
+        """Give an account another role and other groups, which count from its next request; returns it."""
+        names = _limited(role, groups)
+        table, key = schema.accounts, _key(name)
+        with self._database.write() as connection:
+            self._database.one_at_a_time(connection)
+            former = _found(connection, name)
+            if role is not Role.OWNER:
+                _refuse_last_owner(connection, former)
+            values = {"role": role.label, "machine_groups": _kept_groups(names)}
+            connection.execute(update(table).where(table.c.key == key).values(values))
+            note(connection, actor, "account.change", name, role=role.label, groups=names, formerRole=former.role)
+            row = _found(connection, name)
+        return _described(row)
+
+    def end_sessions(self, actor: str, name: str) -> None:
+        """End every session of an account; its sign-in links are void, too."""
+        with self._database.write() as connection:
+            _found(connection, name)
+            for other in (schema.sessions, schema.sign_in_links):
+                connection.execute(delete(other).where(other.c.account == _key(name)))
+            note(connection, actor, "account.endSessions", name)
+
     def remove(self, actor: str, name: str) -> None:
         """Remove an account; its sessions end."""
         key = _key(name)
         with self._database.write() as connection:
+            self._database.one_at_a_time(connection)
+            _refuse_last_owner(connection, _found(connection, name))
             for other in (schema.sessions, schema.sign_in_links):
                 connection.execute(delete(other).where(other.c.account == key))
-            if not connection.execute(delete(schema.accounts).where(schema.accounts.c.key == key)).rowcount:
-                raise not_found("Account", name)
+            connection.execute(delete(schema.accounts).where(schema.accounts.c.key == key))
             note(connection, actor, "account.remove", name)
 
     def list_all(self) -> list[dict[str, Any]]:
         """Return every account, without passwords."""
+        accounts = schema.accounts
         with self._database.read() as connection:
-            rows = connection.execute(select(schema.accounts).order_by(schema.accounts.c.key)).all()
+            rows = connection.execute(select(accounts).order_by(accounts.c.key)).all()
         return [_described(row) for row in rows]
 
     def _row(self, name: str) -> Row[Any] | None:
@@ -126,6 +149,34 @@ def _kept(password: str) -> str:
     return passwords.kept(password)
 
 
+def _limited(role: Role, groups: Iterable[str] | None) -> list[str] | None:
+    if role is Role.OWNER and groups is not None:
+        raise bad_request("an Owner cannot be limited to machine groups", "machineGroups")
+    return None if groups is None else sorted({group_name(group) for group in groups})
+
+
+def _kept_groups(names: list[str] | None) -> str | None:
+    return None if names is None else msgspec.json.encode(names).decode()
+
+
+def _found(connection: Connection, name: str) -> Row[Any]:
+    table = schema.accounts
+    row = connection.execute(select(table).where(table.c.key == _key(name))).one_or_none()
+    if row is None:
+        raise not_found("Account", name)
+    return row
+
+
+def _refuse_last_owner(connection: Connection, row: Row[Any]) -> None:
+    """Refuse what would leave nobody who may change accounts. The installation's own token is for emergencies."""
+    table = schema.accounts
+    others = select(func.count()).where(table.c.role == Role.OWNER.label, table.c.key != row.key)
+    if row.role == Role.OWNER.label and not connection.execute(others).scalar_one():
+        raise Refusal(
+            409, "LastOwner", f"{row.name} is the last account with the role Owner", hint="make another one Owner first"
+        )
+
+
 def _described(row: Row[Any]) -> dict[str, Any]:
     groups = _groups(row)
     return {
@@ -134,4 +185,5 @@ def _described(row: Row[Any]) -> dict[str, Any]:
         "machineGroups": None if groups is None else sorted(groups),
         "createdAt": time_text(row.created_at),
         "createdBy": row.created_by,
+        "lastSignIn": None if row.signed_in_at is None else time_text(row.signed_in_at),
     }

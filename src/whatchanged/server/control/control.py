@@ -21,10 +21,14 @@ from whatchanged.server.control.audit import AuditLog, note
 from whatchanged.server.control.backchannel import BackChannel, RequestName
 from whatchanged.server.control.database import Database
 from whatchanged.server.control.documents import Documents
+from whatchanged.server.control.failed_sign_ins import FailedSignIns
+from whatchanged.server.control.groups import Groups
+from whatchanged.server.control.last_use import LastUse
 from whatchanged.server.control.machines import Machines
 from whatchanged.server.control.people import People
 from whatchanged.server.control.refusals import Refusal
 from whatchanged.server.control.rulebook import Rulebook
+from whatchanged.server.control.run_time_settings import RunTimeSettings
 from whatchanged.server.control.saved_queries import SavedQueries
 from whatchanged.server.control.senders import Senders
 from whatchanged.server.control.sessions import Sessions
@@ -52,16 +56,20 @@ class Control:
         """Open (and bring up to date) the database `dsn`: a SQLAlchemy URL or the path of a SQLite file."""
         self.database = Database(dsn)
         self.workspace_id = self._workspace()
-        self.people = People(self.database)
+        self.last_use = LastUse(self.database)
+        self.people = People(self.database, self.last_use)
         self.accounts = Accounts(self.database)
         self.sessions = Sessions(self.database)
+        self.failed_sign_ins = FailedSignIns(self.database)
         self.machines = Machines(self.database, self.workspace_id)
         self.rules = Rulebook(self.database)
         self.standings = Standings(self.database)
-        self.senders = Senders(self.database, self.workspace_id)
+        self.senders = Senders(self.database, self.workspace_id, self.last_use)
+        self.groups = Groups(self.database)
         self.queries = SavedQueries(self.database)
         self.requests = BackChannel(self.database)
         self.audit = AuditLog(self.database)
+        self.settings = RunTimeSettings(self.database)
         self._documents = Documents()
         self._listeners: list[OnChange] = []
 
@@ -143,10 +151,15 @@ class Control:
         with self.database.write() as connection:
             note(connection, actor, action, target)
 
+    def flush(self) -> None:
+        """Write down what is only in memory."""
+        self.machines.flush_contacts()
+        self.last_use.flush()
+
     def close(self) -> None:
         """Write down what is only in memory and close the database."""
         try:
-            self.machines.flush_contacts()
+            self.flush()
         finally:
             self.database.close()
 

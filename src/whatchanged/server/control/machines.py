@@ -19,7 +19,7 @@ from whatchanged.server.control.audit import note
 from whatchanged.server.control.clones import Verdict, judge
 from whatchanged.server.control.database import Database
 from whatchanged.server.control.groups import ensure_group
-from whatchanged.server.control.refusals import Refusal, bad_request, not_found
+from whatchanged.server.control.refusals import Refusal, bad_request, conflict, not_found
 from whatchanged.server.control.rulebook import associate, known_rule
 from whatchanged.server.control.tokens import (
     enrollment_token,
@@ -149,13 +149,8 @@ class Machines:
     def _insert_machine(self, connection: Connection, group: str, facts: MachineFacts) -> MachineIdentity:
         machine_id = str(uuid.uuid4())
         name = _ARM_NAME.sub("-", facts.computer).strip("-.")[:64] or "machine"
-        taken = select(func.count()).where(
-            schema.machines.c.machine_group == group,
-            func.lower(schema.machines.c.name) == name.lower(),
-            schema.machines.c.status == MachineStatus.ACTIVE,
-        )
-        if connection.execute(taken).scalar_one():
-            name = f"{name}-{machine_id[:8]}"  # an ARM id names one machine
+        if _is_taken(connection, group, name):
+            name = f"{name}-{machine_id[:8]}"
         now = now_ns()
         connection.execute(
             insert(schema.machines).values(
@@ -346,6 +341,29 @@ class Machines:
         """Take the machine out of service: refused, no rules, no silence alarm."""
         self._end(actor, machine_id, MachineStatus.DECOMMISSIONED)
 
+    def move(self, actor: str, machine_id: str, group: str) -> bool:
+        """Put a machine into a group, which is made if there is none; says whether it was in another one.
+
+        Whoever may see the new group sees all that the machine ever sent, whoever may see only the old one nothing of
+        it. Rules of the groups change with it, its own stay. Rows that are stored keep the `_ResourceId` that they
+        came with; its agent goes on by the address with which it enrolled.
+        """
+        table = schema.machines
+        with self._database.write() as connection:
+            if _machine_row(connection, machine_id) is None:
+                raise not_found("Machine", machine_id)
+            row = _locked_row(connection, machine_id)
+            known = ensure_group(connection, group)
+            if row.machine_group == known:
+                return False
+            if _is_taken(connection, known, row.name):
+                raise conflict(f"there is a machine {row.name!r} in the group {known!r} already", known)
+            values = {"machine_group": known, "enrolled_group": row.enrolled_group or row.machine_group}
+            connection.execute(update(table).where(table.c.id == machine_id).values(values))
+            detail = {"computer": row.computer, "former": row.machine_group, "group": known}
+            note(connection, actor, "machine.move", machine_id, **detail)
+        return True
+
     def _end(self, actor: str, machine_id: str, status: MachineStatus) -> None:
         with self._database.write() as connection:
             if _machine_row(connection, machine_id) is None:
@@ -367,7 +385,11 @@ class Machines:
 
     def _identity(self, row: Row[Any]) -> MachineIdentity:
         return MachineIdentity(
-            machine_id=row.id, workspace_id=self._workspace_id, group=row.machine_group, name=row.name
+            machine_id=row.id,
+            workspace_id=self._workspace_id,
+            group=row.machine_group,
+            name=row.name,
+            enrolled_group=row.enrolled_group or "",
         )
 
     def _described(self, row: Row[Any]) -> dict[str, Any]:
@@ -392,6 +414,16 @@ class Machines:
 
 def _machine_row(connection: Connection, machine_id: str) -> Row[Any] | None:
     return connection.execute(select(schema.machines).where(schema.machines.c.id == machine_id)).one_or_none()
+
+
+def _is_taken(connection: Connection, group: str, name: str) -> bool:
+    """Say whether an active machine of the group has this name: an ARM id names one machine."""
+    taken = select(func.count()).where(
+        schema.machines.c.machine_group == group,
+        func.lower(schema.machines.c.name) == name.lower(),
+        schema.machines.c.status == MachineStatus.ACTIVE,
+    )
+    return bool(connection.execute(taken).scalar_one())
 
 
 def _locked_row(connection: Connection, machine_id: str) -> Row[Any]:

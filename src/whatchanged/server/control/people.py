@@ -15,6 +15,7 @@ from whatchanged.server.control import schema
 from whatchanged.server.control.audit import note
 from whatchanged.server.control.database import Database
 from whatchanged.server.control.groups import group_name
+from whatchanged.server.control.last_use import LastUse
 from whatchanged.server.control.refusals import bad_request, forbidden, not_found
 from whatchanged.server.control.tokens import new_id, new_secret, person_token, same, secret_hash, split
 
@@ -101,8 +102,9 @@ class NewToken(msgspec.Struct, frozen=True):
 class People:
     """API tokens."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, last_use: LastUse) -> None:
         self._database = database
+        self._last_use = last_use
 
     def authenticate(self, token: str) -> Person:
         """Return whom the token speaks for; raises CredentialError."""
@@ -111,7 +113,9 @@ class People:
             row = connection.execute(select(schema.tokens).where(schema.tokens.c.id == token_id)).one_or_none()
         if row is None or not same(secret, row.hash):
             raise CredentialError("the token is not known")
-        return token_person(row)
+        person = token_person(row)
+        self._last_use.note(token_id)
+        return person
 
     def create(
         self, actor: str, name: str, role: Role, groups: Iterable[str] | None = None, expires_at: int | None = None
@@ -160,6 +164,7 @@ class People:
                 "expiresAt": None if row.expires_at is None else time_text(row.expires_at),
                 "sender": row.sender,
                 "rule": row.rule,
+                "lastUsed": None if (used := self._last_use.of(row.id, row.used_at)) is None else time_text(used),
             }
             for row in rows
         ]

@@ -38,6 +38,7 @@ __all__ = [
     "saved_queries",
     "senders",
     "sessions",
+    "settings",
     "sign_in_links",
     "tokens",
 ]
@@ -60,6 +61,7 @@ tokens = Table(
     Column("created_by", String(128), nullable=False),
     Column("expires_at", BigInteger),
     Column("sender", String(36)),  # id of the sender that it is for; NULL: a person or program that asks
+    Column("used_at", BigInteger),  # written down now and then: control.last_use
 )
 
 accounts = Table(
@@ -72,6 +74,7 @@ accounts = Table(
     Column("machine_groups", Text),  # JSON list; NULL: all groups
     Column("created_at", BigInteger, nullable=False),
     Column("created_by", String(128), nullable=False),
+    Column("signed_in_at", BigInteger),
 )
 
 # A session or link speaks for an account or for a token, and ends with it.
@@ -85,6 +88,7 @@ sessions = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("address", String(64), nullable=False, server_default=""),  # where it was opened from
     Index("sessions_by_end", "expires_at"),
 )
 
@@ -133,6 +137,7 @@ machines = Table(
     Column("silent_since", BigInteger),
     Column("instance", String(36)),
     Column("instance_since", BigInteger),
+    Column("enrolled_group", String(90)),  # of one that was moved: its agent goes on by the address it enrolled with
     Index("machines_by_name", "machine_group", "name"),
 )
 
@@ -249,4 +254,14 @@ audit = Table(
     Column("action", String(64), nullable=False),
     Column("target", String(512), nullable=False),
     Column("detail", Text, nullable=False),
+)
+
+# What people set while the server runs; what stands in its file of settings is not here.
+settings = Table(
+    "settings",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),  # JSON
+    Column("updated_at", BigInteger, nullable=False),
+    Column("updated_by", String(128), nullable=False),
 )

@@ -17,6 +17,7 @@ from whatchanged.server.control import schema
 from whatchanged.server.control.audit import note
 from whatchanged.server.control.database import Database
 from whatchanged.server.control.groups import ensure_group
+from whatchanged.server.control.last_use import LastUse
 from whatchanged.server.control.people import SENDER_ROLE, NewToken, store_token
 from whatchanged.server.control.refusals import conflict, forbidden, not_found
 from whatchanged.server.control.rulebook import known_rule
@@ -34,9 +35,10 @@ class _Known(NamedTuple):
 class Senders:
     """Senders and their tokens."""
 
-    def __init__(self, database: Database, workspace_id: str) -> None:
+    def __init__(self, database: Database, workspace_id: str, last_use: LastUse) -> None:
         self._database = database
         self._workspace_id = workspace_id
+        self._last_use = last_use
 
     def create_token(
         self, actor: str, name: str, rule: str, group: str = "default", expires_at: int | None = None
@@ -118,6 +120,7 @@ class Senders:
             raise CredentialError("the token is over its time")
         if row.id is None:
             raise forbidden(f"a token with the role {row.role} sends no records; that needs one with {SENDER_ROLE}")
+        self._last_use.note(token_id)
         return SenderIdentity(
             machine_id=row.id,
             workspace_id=self._workspace_id,

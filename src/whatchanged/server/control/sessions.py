@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from whatchanged.errors import CredentialError
-from whatchanged.records.times import now_ns
+from whatchanged.records.times import now_ns, time_text
 from whatchanged.server.control import schema
 from whatchanged.server.control.accounts import account_person
 from whatchanged.server.control.audit import note
 from whatchanged.server.control.database import Database
 from whatchanged.server.control.people import Person, token_person
+from whatchanged.server.control.refusals import not_found
 from whatchanged.server.control.tokens import new_id, new_secret, same, secret_hash, split
 
-__all__ = ["IDLE_SECONDS", "LINK_SECONDS", "LONGEST_SECONDS", "Opened", "Sessions"]
+__all__ = ["IDLE_SECONDS", "LINK_SECONDS", "LONGEST_SECONDS", "Opened", "Sessions", "id_of"]
 
 IDLE_SECONDS = 3600
 """A session that asks for nothing ends after this; what a page asks for by itself does not count."""
@@ -45,10 +46,10 @@ class Sessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def open(self, person: Person) -> Opened:
-        """Open a session of a person."""
+    def open(self, person: Person, address: str = "") -> Opened:
+        """Open a session of a person, who asks from `address`."""
         with self._database.write() as connection:
-            return _opened(connection, person)
+            return _opened(connection, person, address)
 
     def find(self, text: str, *, noting: bool = True) -> Person:
         """Return whom a session speaks for; raises CredentialError. `noting`: this is a sign of life."""
@@ -92,7 +93,7 @@ class Sessions:
             note(connection, person.actor, "signInLink.create", link_id)
         return f"wcl1.{link_id}.{secret}"
 
-    def follow(self, text: str) -> Opened:
+    def follow(self, text: str, address: str = "") -> Opened:
         """Open a session by a link, which is used up; raises CredentialError."""
         link_id, secret = split(text, "wcl1", 2)
         table = schema.sign_in_links
@@ -103,10 +104,58 @@ class Sessions:
             # The count holds also where two transactions run side by side (PostgreSQL, read committed).
             if connection.execute(delete(table).where(table.c.id == link_id)).rowcount != 1:
                 raise CredentialError("the sign-in link was used already")
-            return _opened(connection, _person(connection, row))
+            return _opened(connection, _person(connection, row), address)
+
+    def of(self, person: Person) -> list[dict[str, Any]]:
+        """Return the open sessions of a person, the newest first."""
+        table = schema.sessions
+        with self._database.read() as connection:
+            query = select(table).where(_is_of(person)).order_by(table.c.created_at.desc())
+            rows, now = connection.execute(query).all(), now_ns()
+        return [
+            {
+                "id": row.id,
+                "address": row.address,
+                "openedAt": time_text(row.created_at),
+                "lastSeen": time_text(row.seen_at),
+                "endsAt": time_text(row.expires_at),
+            }
+            for row in rows
+            if not _is_over(row, now)
+        ]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many sessions are open, by key of the account."""
+        table, now = schema.sessions, now_ns()
+        query = (
+            select(table.c.account, func.count())
+            .where(table.c.account.is_not(None), table.c.expires_at > now)
+            .where(table.c.seen_at > now - IDLE_SECONDS * _SECOND)
+            .group_by(table.c.account)
+        )
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def end(self, person: Person, session_id: str) -> None:
+        """End a session of this person."""
+        table = schema.sessions
+        with self._database.write() as connection:
+            if not connection.execute(delete(table).where(table.c.id == session_id, _is_of(person))).rowcount:
+                raise not_found("Session", session_id)
+            note(connection, person.actor, "session.close", session_id)
 
 
-def _opened(connection: Connection, person: Person) -> Opened:
+def id_of(text: str) -> str:
+    """Return the id of a session."""
+    return split(text, "wcs1", 2)[0]
+
+
+def _is_of(person: Person) -> ColumnElement[bool]:
+    table = schema.sessions
+    return table.c.account == person.account if person.account else table.c.token_id == person.token_id
+
+
+def _opened(connection: Connection, person: Person, address: str) -> Opened:
     session_id, secret = new_id(), new_secret()
     table, now = schema.sessions, now_ns()
     connection.execute(delete(table).where(table.c.expires_at < now))
@@ -118,9 +167,13 @@ def _opened(connection: Connection, person: Person) -> Opened:
             created_at=now,
             seen_at=now,
             expires_at=now + LONGEST_SECONDS * _SECOND,
+            address=address[:64],
         )
     )
-    note(connection, person.actor, "session.open", session_id)
+    if person.account:
+        accounts = schema.accounts
+        connection.execute(update(accounts).where(accounts.c.key == person.account).values(signed_in_at=now))
+    note(connection, person.actor, "session.open", session_id, address=address[:64])
     return Opened(f"wcs1.{session_id}.{secret}", person)
 
 

@@ -24,7 +24,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from whatchanged.errors import LimitExceeded, OperationError, RecordError, StateError, StorageFull
-from whatchanged.server.storage.inventory import retention_statements
+from whatchanged.server.storage.inventory import retention_statements, superseded_sql
 from whatchanged.server.storage.schema import DATA_TABLES, MIGRATIONS, Migration
 
 __all__ = ["Row", "Storage", "open_storage"]
@@ -232,6 +232,28 @@ class Storage:
                 raise StateError(f"no table {name!r}")
         return dropped
 
+    def held(self, name: str, *, beyond_days: int | None = None, now: datetime | None = None) -> tuple[int, str | None]:
+        """Return how many rows a logical table has, and the day of the oldest; `beyond_days`: of what `retain` drops.
+
+        Of ConfigurationData versions of items are counted; what else goes with them is bookkeeping.
+        """
+        cutoff = None if beyond_days is None else (now or datetime.now(UTC)) - timedelta(days=beyond_days)
+        if name == "ConfigurationData":
+            condition = "_Record IN ('Item', 'Tombstone')" if cutoff is None else superseded_sql()
+            [row] = self.query(
+                "SELECT count() AS rows, toString(toDate(min(IngestedAt))) AS oldest "  # noqa: S608
+                f"FROM InventoryRecord WHERE {condition}",
+                {} if cutoff is None else {"cutoff": _cutoff_text(cutoff)},
+            )
+            rows = int(row["rows"])
+            return rows, row["oldest"] if rows else None
+        if name not in DATA_TABLES:
+            raise StateError(f"no table {name!r}")
+        limit = None if cutoff is None else int(cutoff.strftime("%Y%m%d"))
+        days = {day: rows for day, rows in self._partitions(name).items() if limit is None or day < limit}
+        first = str(min(days, default=""))
+        return sum(days.values()), f"{first[:4]}-{first[4:6]}-{first[6:]}" if first else None
+
     def purge(self, machine_id: str) -> None:
         """Remove everything of one machine."""
         for table in (*DATA_TABLES, "Watermark"):
@@ -352,31 +374,36 @@ class Storage:
             except ClickHouseError as error:
                 raise _query_error(error) from error
 
-    def _drop_partitions(self, table: str, cutoff: datetime) -> int:
+    def _partitions(self, table: str) -> dict[int, int]:
+        """Return the rows of a table by day, as `YYYYMMDD`."""
         # system.parts names a partition by its value; it is all digits here (toYYYYMMDD).
         found = self._write_query(
             "SELECT partition, sum(rows) AS rows FROM system.parts WHERE active AND database = currentDatabase() "
             "AND table = {table:String} GROUP BY partition FORMAT JSONEachRow",
             {"table": table},
         )
-        limit = int(cutoff.strftime("%Y%m%d"))
-        rows = 0
-        for part in found:
-            day = int(part["partition"])
+        return {int(part["partition"]): int(part["rows"]) for part in found}
+
+    def _drop_partitions(self, table: str, cutoff: datetime) -> int:
+        limit, dropped = int(cutoff.strftime("%Y%m%d")), 0
+        for day, rows in self._partitions(table).items():
             if day < limit:
                 self._command(f"ALTER TABLE {table} DROP PARTITION {day}", None)
-                rows += int(part["rows"])
-        return rows
+                dropped += rows
+        return dropped
 
     def _retain_inventory(self, cutoff: datetime) -> int:
         before = self._inventory_rows()
-        text = cutoff.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") + "0"
         for statement in retention_statements():
-            self._command(statement, {"cutoff": text})
+            self._command(statement, {"cutoff": _cutoff_text(cutoff)})
         return before - self._inventory_rows()
 
     def _inventory_rows(self) -> int:
         return int(self._write_query("SELECT count() AS n FROM InventoryRecord FORMAT JSONEachRow")[0]["n"])
+
+
+def _cutoff_text(cutoff: datetime) -> str:
+    return cutoff.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") + "0"
 
 
 def _watermark_sql() -> str:

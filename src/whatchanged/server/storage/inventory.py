@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from whatchanged.records.tables import CONFIGURATION_DATA
 
-__all__ = ["CHECKSUM_SQL", "END_OF_TIME", "inventory_sql", "retention_statements"]
+__all__ = ["CHECKSUM_SQL", "END_OF_TIME", "inventory_sql", "retention_statements", "superseded_sql"]
 
 END_OF_TIME = "2299-12-31 00:00:00.0000000"
 """Bound of the current state: the last time DateTime64 can hold, cut to the day."""
@@ -129,6 +129,13 @@ _COMPLETED = f"""
 """
 
 
+def superseded_sql() -> str:
+    """Return the condition of the versions of items that others had superseded at `cutoff`."""
+    of_items = f"{_OLD} AND _Record IN ('Item', 'Tombstone')"
+    newest = f"SELECT {_CHAIN}, max({_POSITION}) FROM InventoryRecord WHERE {of_items} GROUP BY {_CHAIN}"
+    return f"{of_items} AND ({_CHAIN}, {_POSITION}) NOT IN ({newest})"
+
+
 def retention_statements() -> tuple[str, ...]:
     """Return the deletions that remove what was superseded before `cutoff`, in the order they must run.
 
@@ -136,7 +143,6 @@ def retention_statements() -> tuple[str, ...]:
     later. Tombstones go last, and only when no item is left that would rise again (one that came late is younger
     than the cutoff).
     """
-    newest = f"SELECT {_CHAIN}, max({_POSITION}) FROM InventoryRecord WHERE {_OLD}"
     delete = f"ALTER TABLE InventoryRecord DELETE WHERE {_OLD} AND "
     behind = (
         f"SELECT r.SourceComputerId, r.ConfigDataType, r._EpochOrder, r._Sequence FROM InventoryRecord AS r "
@@ -145,8 +151,7 @@ def retention_statements() -> tuple[str, ...]:
         "AND r._Record IN ('Item', 'Tombstone', 'Snapshot')"
     )
     return (
-        f"{delete} _Record IN ('Item', 'Tombstone') AND ({_CHAIN}, {_POSITION}) NOT IN "
-        f"({newest} AND _Record IN ('Item', 'Tombstone') GROUP BY {_CHAIN})",
+        f"ALTER TABLE InventoryRecord DELETE WHERE {superseded_sql()}",
         f"{delete} (SourceComputerId, ConfigDataType, _EpochOrder, _Sequence) IN ({behind})",
         f"{delete} _Record = 'Confirmation' AND (SourceComputerId, ConfigDataType, NotConfirmed, {_POSITION}) NOT IN "
         f"(SELECT SourceComputerId, ConfigDataType, NotConfirmed, max({_POSITION}) FROM InventoryRecord "

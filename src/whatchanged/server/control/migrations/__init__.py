@@ -8,8 +8,9 @@ from whatchanged.server.control.migrations.versions import (
     v0003_saved_queries,
     v0004_sign_in,
     v0005_previews,
+    v0006_people,
 )
 
 __all__ = ["STEPS"]
 
-STEPS = (v0001_first, v0002_senders, v0003_saved_queries, v0004_sign_in, v0005_previews)
+STEPS = (v0001_first, v0002_senders, v0003_saved_queries, v0004_sign_in, v0005_previews, v0006_people)
