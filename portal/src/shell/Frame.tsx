@@ -106,6 +106,9 @@ export function Frame({ session, dark, toggleTheme, children }: FrameProps) {
                 {session.name}, {session.role}
                 {session.machineGroups ? ` of ${session.machineGroups.join(", ")}` : ""}
               </MenuItem>
+              <MenuItem icon={<PersonRegular />} onClick={() => go("/people", new URLSearchParams({ tab: "me" }))}>
+                My account
+              </MenuItem>
               <MenuItem icon={<SignOutRegular />} onClick={() => void signOut()}>
                 Sign out
               </MenuItem>

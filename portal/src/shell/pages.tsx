@@ -5,6 +5,7 @@ import {
   DesktopRegular,
   GridRegular,
   HistoryRegular,
+  PeopleRegular,
   SearchSquareRegular,
 } from "@fluentui/react-icons";
 import { type ComponentType, lazy, type ReactElement } from "react";

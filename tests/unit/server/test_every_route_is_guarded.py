@@ -252,7 +252,8 @@ def test_open_routes_and_those_that_write_are_known(context: Context) -> None:
 
 def test_a_machine_that_was_moved_goes_on_and_is_seen_by_its_new_group_alone(context: Context) -> None:
     async def work(_app: Litestar, client: httpx.AsyncClient) -> None:
-        context.waiting.open()
+        context.waiting.open()  # as the application does while it serves
+        context.control.on_change(context.waiting.wake)
         world = await make(context, client)
         own, foreign = world.own, world.foreign
         reader = actor(world, "Reader of a group").headers
