@@ -29,7 +29,7 @@ from whatchanged.server.control import Role
 
 WRITES = {"POST", "PUT", "DELETE", "PATCH"}
 QUESTIONS = {
-    "/$batch", "/api/v1/queries/{name}/results", "/api/v1/query/check", "/api/v1/query/completions", 
+    "/$batch", "/api/v1/queries/{name}/results", "/api/v1/query/check", "/api/v1/query/completions",
     "/api/v1/query/explanations", "/v1/$batch", "/v1/subscriptions/{rest}",
     "/v1/workspaces/{workspace}/query", "/workspaces/{workspace}/query",
 }  # fmt: skip
