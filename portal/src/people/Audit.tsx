@@ -67,7 +67,7 @@ const detailText = (entry: Entry) =>
 
 const COLUMNS: Column<Entry>[] = [
   { id: "time", label: "Time", width: "11rem", text: (entry) => whenText(entry.time) },
-  { id: "action", label: "Action", width: "minmax(9rem, 1fr)", text: (entry) => entry.action },
+  { id: "action", label: "Action", width: "minmax(11rem, 1fr)", text: (entry) => entry.action },
   { id: "actor", label: "Actor", width: "minmax(10rem, 2fr)", text: (entry) => entry.actor },
   { id: "target", label: "Target", width: "minmax(10rem, 2fr)", text: (entry) => entry.target },
   { id: "detail", label: "Detail", width: "minmax(10rem, 3fr)", text: detailText },
@@ -179,7 +179,7 @@ export function Audit({ selected, select }: TabProps) {
           ? "Nothing like that was done, or it is outside the time that is asked for."
           : "Nothing was changed yet on this server."
       }
-      status={rows ? `${numberText(rows.length)} entries${pages.hasNextPage ? ", more below" : ""}` : ""}
+      status={rows ? `Entries: ${numberText(rows.length)}${pages.hasNextPage ? ", more below" : ""}` : ""}
       more={more}
       details={(entry) => (
         <Drawer of="Entry" title={visible(entry.action)} close={() => select(null)}>

@@ -1,5 +1,5 @@
 import { Badge, Button, Field, Input, makeStyles, Subtitle2, Text, tokens } from "@fluentui/react-components";
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { agoText, whenText } from "../moments";
 import { Facts } from "../states/Facts";
@@ -23,6 +23,7 @@ const useStyles = makeStyles({
     rowGap: tokens.spacingVerticalL,
     maxWidth: "52rem",
   },
+  heading: { margin: 0 },
   sessions: { listStyle: "none", margin: 0, padding: 0 },
   session: {
     display: "flex",
@@ -44,7 +45,9 @@ export function Own({ session }: TabProps) {
   const groups = session.machineGroups;
   return (
     <div className={styles.place}>
-      <Subtitle2 as="h2">{visible(session.name)}</Subtitle2>
+      <Subtitle2 as="h2" className={styles.heading}>
+        {visible(session.name)}
+      </Subtitle2>
       <Commands>
         {session.account && <Button onClick={() => setDoing("password")}>Change password</Button>}
         <Button
@@ -85,7 +88,9 @@ function Sessions() {
     change.mutate({ method: "DELETE", path: `/api/v1/sessions/${encodeURIComponent(one.id)}` });
   return (
     <section aria-label="Sessions">
-      <Subtitle2 as="h2">Sessions</Subtitle2>
+      <Subtitle2 as="h2" className={styles.heading}>
+        Sessions
+      </Subtitle2>
       {found.error && <Problem error={found.error} again={() => void found.refetch()} />}
       {change.error && <Problem error={change.error} />}
       <ul className={styles.sessions}>
@@ -116,12 +121,9 @@ function Sessions() {
 function ChangePassword({ close }: { close: () => void }) {
   const [current, setCurrent] = useState("");
   const [password, setPassword] = useState("");
-  const client = useQueryClient();
-  const change = useChange([], () => {
-    close();
-    // All sessions have ended, this one, too.
-    client.setQueryData(["session"], null);
-  });
+  // All sessions have ended, this one, too. A dialog that goes together with the page below it would leave that hidden
+  // from screen readers: the page begins anew.
+  const change = useChange([], () => window.location.reload());
   return (
     <Sheet
       title="Change password"
