@@ -62,13 +62,13 @@ const COLUMNS: Column<Line>[] = [
     width: "minmax(9rem, 2fr)",
     text: ({ retention, setting }) => (retention ? daysText(retention.days) : valueText(setting.value, setting.unit)),
   },
+  { id: "source", label: "From", width: "minmax(9rem, 1fr)", text: sourceOf },
   {
     id: "default",
     label: "Default",
     width: "minmax(8rem, 1fr)",
     text: ({ retention, setting }) => (retention ? "for good" : valueText(setting.default, setting.unit)),
   },
-  { id: "source", label: "From", width: "minmax(9rem, 1fr)", text: sourceOf },
   {
     id: "help",
     label: "What it is",

@@ -47,7 +47,7 @@ def test_an_owner_makes_changes_and_removes_an_account(portal: Portal) -> None:
     expect(hers.get_by_role("heading", name="grace")).to_be_visible()
     page.reload()
     expect(details).to_contain_text("Open sessions1")
-    keep(page, "people-light-1280")
+    keep(page, "accounts-light-1280")
     assert violations(page, AXE.read_text(encoding="utf-8")) == []
 
     details.get_by_role("button", name="Change role").click()
@@ -271,4 +271,3 @@ def test_every_tab_is_accessible_and_fits(portal: Portal) -> None:
             expect(page.get_by_role("progressbar")).to_have_count(0)
             assert violations(page, axe) == [], (tab, width)
             assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth"), tab
-            keep(page, f"people-{tab}-{'dark' if dark else 'light'}-{width}")
