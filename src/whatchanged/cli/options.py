@@ -209,7 +209,7 @@ def shown_value(setting: Setting, values: Values) -> Any:
         return values.data.path
     value = values[setting.name]
     if setting.name in _DSNS and isinstance(value, str):
-        return re.sub(r"\?.*", "?…", re.sub(r"://[^/]*@", "://…@", value), flags=re.DOTALL)
+        return re.sub(r"\?.*", "?…", re.sub(r"://.*@", "://…@", value, flags=re.DOTALL), flags=re.DOTALL)
     return value
 
 

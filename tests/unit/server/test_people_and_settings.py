@@ -62,7 +62,7 @@ def test_the_last_owner_is_neither_removed_nor_demoted(control: Control) -> None
         accounts.change("test", "bob", Role.OWNER, ["web"])
     assert accounts.change("test", "bob", Role.OWNER, None)["machineGroups"] is None
     accounts.change("test", "ada", Role.READER, ["Web"])
-    assert accounts.check("ada", PASSWORD).groups == {"web"}
+    assert accounts.check("ada", PASSWORD).groups == frozenset({"web"})
     accounts.remove("test", "ada")
     with pytest.raises(Refusal, match="no Account"):
         accounts.change("test", "ada", Role.READER, None)
@@ -159,14 +159,15 @@ def test_the_audit_log_is_filtered_and_paged(context: Context) -> None:
             context.control.note("test%er", "paging.done", name)
         context.control.note("test%er", "pagingX", "paged_other")
 
-        async def get(status: int = 200, **query: Any) -> Any:
+        async def get(*, status: int = 200, **query: Any) -> Any:
             answer = await client.get("/api/v1/audit", params=query, headers=headers)
             assert answer.status_code == status, answer.text
             return answer.json()
 
         found, cursor = [], ""
         while True:
-            page = await get(action="PAGING.", limit=2, **({"cursor": cursor} if cursor else {}))
+            after: dict[str, Any] = {"cursor": cursor} if cursor else {}
+            page = await get(action="PAGING.", limit=2, **after)
             found += [row["target"] for row in page["value"]]
             if (cursor := page.get("nextCursor", "")) == "":
                 break
@@ -180,8 +181,15 @@ def test_the_audit_log_is_filtered_and_paged(context: Context) -> None:
         assert [row["target"] for row in (await get(actor="test%er", **{"from": last["time"]}))["value"]] == [
             "paged_other"
         ]
-        for bad in ({"cursor": "x"}, {"from": "soon"}, {"limit": 0}, {"limit": 10_001}, {"actor": "a" * 129}):
-            await get(400, **bad)
+        refused: tuple[dict[str, Any], ...] = (
+            {"cursor": "x"},
+            {"from": "soon"},
+            {"limit": 0},
+            {"limit": 10_001},
+            {"actor": "a" * 129},
+        )
+        for bad in refused:
+            await get(status=400, **bad)
 
     asking(context, work)
 
