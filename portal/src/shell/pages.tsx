@@ -33,6 +33,7 @@ export const PAGES: PageEntry[] = [
   { path: "/machines", label: "Machines", icon: <DesktopRegular />, page: lazy(() => import("../machines/Machines")) },
   { path: "/rules", label: "Rules", icon: <ClipboardTaskListLtrRegular />, page: lazy(() => import("../rules/Rules")) },
   { path: "/query", label: "Query", icon: <CodeRegular />, page: lazy(() => import("../query/Query")) },
+  { path: "/people", label: "People", icon: <PeopleRegular />, page: lazy(() => import("../people/People")) },
 ];
 
 /** The page of an address; the first where there is none. */
