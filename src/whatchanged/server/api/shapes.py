@@ -13,7 +13,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from whatchanged.records import tables
 from whatchanged.records.columns import ColumnType, Table
 
-__all__ = ["Associations", "Changes", "Health", "Inventory", "Machine", "Machines", "Tables", "answers"]
+__all__ = [
+    "Associations", "Changes", "Health", "Inventory", "Machine", "MachineStates", "Machines", "Tables", "answers",
+]  # fmt: skip
 
 _TYPES: dict[ColumnType, Any] = {
     ColumnType.LONG: int,
@@ -55,12 +57,25 @@ class Machine(msgspec.Struct, rename="camel"):
     enrolled_at: str
     last_contact: str
     silent_since: str | None
+    rules: list[str] | msgspec.UnsetType = msgspec.UNSET
+    """Names of the rules in force, in pages of the list."""
 
 
-class Machines(msgspec.Struct):
-    """The machines."""
+class Machines(msgspec.Struct, rename="camel"):
+    """The machines, or a page of them."""
 
     value: list[Machine]
+    next_cursor: str | msgspec.UnsetType = msgspec.UNSET
+    matching: int | msgspec.UnsetType = msgspec.UNSET
+    """How many the filter lets through."""
+    total: int | msgspec.UnsetType = msgspec.UNSET
+    """How many the caller may see."""
+
+
+class MachineStates(msgspec.Struct):
+    """How many machines there are, by state."""
+
+    value: dict[str, int]
 
 
 class Association(msgspec.Struct):

@@ -29,6 +29,16 @@ _MAX_VALUE = 32_768
 _T = TypeVar("_T")
 
 
+_TROUBLED = """
+SELECT DISTINCT SourceComputerId AS machine FROM (
+  SELECT SourceComputerId, argMax(Status, TimeGenerated) AS last FROM TrackingHealth
+  WHERE TimeGenerated > now() - INTERVAL 7 DAY
+    AND ({reason:String} = '' AND Reason != 'Silent' OR Reason = {reason:String})
+  GROUP BY SourceComputerId, Component, Kind, Reason, RuleName, Stream)
+WHERE last != 'Ok' LIMIT {most:UInt32}
+"""
+
+
 class ChangeFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which changes; an empty field does not restrict. Times are ISO 8601, `start` inclusive, `end` exclusive."""
 
@@ -154,6 +164,16 @@ class Reader:
         )
         rows = await self._run(lambda: self._storage.query(sql, parameters))
         return _page(rows, limit, lambda row: [row["SourceComputerId"], row["ConfigDataType"], row["_Cursor"]])
+
+    async def troubled(self, reason: str) -> tuple[str, ...]:
+        """Return the ids of machines of which something, for this reason, was not well the last time it was spoken of.
+
+        Of the last week; an empty reason is any but silence, which machines have as their state. At most `MAX_LIMIT`.
+        """
+        rows = await self._run(
+            lambda: self._storage.query(_TROUBLED, {"reason": _bounded(reason, "trouble"), "most": MAX_LIMIT})
+        )
+        return tuple(row["machine"] for row in rows)
 
     def close(self) -> None:
         """Wait for running queries and end the threads."""
