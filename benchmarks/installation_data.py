@@ -1,7 +1,7 @@
 """The data folder of a large installation, made through the doors that machines come by: enrolment and ingestion.
 
 Ten thousand machines have a hundred changes of the last thirty days and two hundred packages each (a million changes,
-two million rows of inventory). Every hundredth lost records once: a gap. Numbers decide everything but ids and the time.
+two million rows of inventory). Every hundredth lost records once: a gap. Numbers decide the rest.
 """
 
 from __future__ import annotations
@@ -144,7 +144,8 @@ def _change(number: int, computer: str, epoch: str, n: int, time_ns: int, lost: 
         case 0 | 1 | 2:
             name = f"package-{mixed % PACKAGES:03}"
             row |= {"ConfigChangeType": "Software", "SoftwareName": name, "Name": name,
-                    "Publisher": f"Maintainers {mixed % 17}", "Previous": f"1.{mixed % 9}", "Current": f"1.{mixed % 9 + 1}", "FieldsChanged": "Current"}  # fmt: skip
+                    "Publisher": f"Maintainers {mixed % 17}", "Previous": f"1.{mixed % 9}",
+                    "Current": f"1.{mixed % 9 + 1}", "FieldsChanged": "Current"}  # fmt: skip
         case 3:
             name = f"daemon-{mixed % 97}.service"
             row |= {"ConfigChangeType": "Daemons", "SvcName": name, "Name": name, "SvcChangeType": "State",

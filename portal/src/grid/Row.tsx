@@ -1,6 +1,7 @@
 /** One line of a grid. Drawn anew only when something of it is another: scrolling draws what comes into sight. */
 import { makeStyles, mergeClasses, tokens } from "@fluentui/react-components";
 import { memo, type ReactNode } from "react";
+import { Name } from "../states/Name";
 import { visible } from "../text";
 import type { Column, Line } from "./Grid";
 
@@ -145,7 +146,7 @@ function OneRow<T>(props: RowProps<T>) {
                 ask(index, number, event.currentTarget);
               }}
             >
-              <span className={styles.text}>{column.look ? column.look(line.row) : text}</span>
+              <span className={styles.text}>{column.look ? column.look(line.row) : <Name text={column.text(line.row)} />}</span>
               {column.field && (
                 <button
                   type="button"

@@ -14,7 +14,8 @@ from whatchanged.records import tables
 from whatchanged.records.columns import ColumnType, Table
 
 __all__ = [
-    "Associations", "Changes", "Health", "Inventory", "Machine", "MachineStates", "Machines", "Tables", "answers",
+    "Associations", "Changes", "Health", "Inventory", "InventoryGroups", "Machine", "MachineStates", "Machines",
+    "Tables", "answers",
 ]  # fmt: skip
 
 _TYPES: dict[ColumnType, Any] = {
@@ -38,6 +39,30 @@ def _page(name: str, table: Table) -> Any:
 Changes = _page("Changes", tables.CONFIGURATION_CHANGE)
 Inventory = _page("Inventory", tables.CONFIGURATION_DATA)
 Health = _page("Health", tables.TRACKING_HEALTH)
+
+
+class InventoryGroup(msgspec.Struct):
+    """A name and version of the inventory."""
+
+    name: str
+    version: str
+    """Of a file its checksum, of a daemon its enablement, of a service its startup type."""
+    publisher: str
+    details: dict[str, Any]
+    machines: int
+    """On how many it is."""
+
+
+class InventoryGroups(msgspec.Struct, rename="camel"):
+    """A page of the inventory by name and version."""
+
+    value: list[InventoryGroup]
+    total: int
+    machines: int
+    """How many machines told of anything of the kind."""
+    counted_at: str
+    cut: bool
+    """There are more than were counted: the rarest are missing."""
 
 
 class Machine(msgspec.Struct, rename="camel"):

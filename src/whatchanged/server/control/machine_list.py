@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, false, func, or_, select
@@ -78,7 +78,7 @@ def counted(connection: Connection, wanted: MachineFilter) -> int:
 
 def states(connection: Connection, groups: frozenset[str] | None) -> dict[str, int]:
     """Return how many machines are in each state."""
-    counts: Select[Any] = select(_STATE, func.count()).select_from(_table)
+    counts = cast("Select[Any]", select(_STATE, func.count()).select_from(_table))
     query = _where(counts, MachineFilter(groups=groups)).group_by(_STATE)
     return dict.fromkeys(STATES, 0) | {row[0]: row[1] for row in connection.execute(query)}
 

@@ -324,8 +324,11 @@ class Machines:
             return states(connection, groups)
 
     def get(self, machine_id: str, groups: frozenset[str] | None) -> dict[str, Any]:
-        """Return one machine; refuses one that is not there or not in `groups` alike."""
-        return self._described(self._row(machine_id, groups))
+        """Return one machine with its `rules`; refuses one that is not there or not in `groups` alike."""
+        row = self._row(machine_id, groups)
+        with self._database.read() as connection:
+            rules = rules_of(connection, [(row.id, row.machine_group)])[row.id]
+        return {**self._described(row), "rules": rules}
 
     def identity(self, machine_id: str, groups: frozenset[str] | None = None) -> MachineIdentity:
         """Return a machine's identity; refuses as `get` does."""

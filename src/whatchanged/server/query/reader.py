@@ -20,6 +20,7 @@ from whatchanged.errors import RecordError
 from whatchanged.records.items import Kind
 from whatchanged.records.tables import CONFIGURATION_CHANGE, CONFIGURATION_DATA, TRACKING_HEALTH
 from whatchanged.records.times import parse_time, time_text
+from whatchanged.server.query.prevalence import Prevalence
 from whatchanged.server.storage import END_OF_TIME, Row, Storage
 
 __all__ = ["MAX_LIMIT", "ChangeFilter", "HealthFilter", "InventoryFilter", "Page", "Reader"]
@@ -113,6 +114,7 @@ class Reader:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._threads = ThreadPoolExecutor(storage.readers, thread_name_prefix="query")
+        self.prevalence = Prevalence(storage, self._run)
 
     async def changes(self, wanted: ChangeFilter, *, limit: int = 100, cursor: str | None = None) -> Page:
         """Return changes, newest first. Raises RecordError for a bad filter, LimitExceeded when it is too much."""
