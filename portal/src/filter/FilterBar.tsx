@@ -16,7 +16,7 @@ import {
 import { CalendarRegular } from "@fluentui/react-icons";
 import { type ReactNode, useEffect, useState } from "react";
 import { visible } from "../text";
-import { FIELDS, type Table, WINDOWS, type Window, without } from "./filter";
+import { FIELDS, isLocal, type Table, WINDOWS, type Window, without, zoneOf } from "./filter";
 import { useFilter } from "./useFilter";
 
 const useStyles = makeStyles({
@@ -128,7 +128,7 @@ export function FilterBar({ table, timed = true, children }: FilterBarProps) {
           {filter.conditions.map((condition) => {
             const used = table in FIELDS[condition.field].in;
             const words = visible(
-              `${FIELDS[condition.field].label} ${condition.not ? "is not" : "is"} ${condition.values.map((value) => value || "(nothing)").join(" or ")}`,
+              `${FIELDS[condition.field].label}${isLocal(condition.field) ? ` (${zoneOf(filter)})` : ""} ${condition.not ? "is not" : "is"} ${condition.values.map((value) => value || "(nothing)").join(" or ")}`,
             );
             return (
               <Tag

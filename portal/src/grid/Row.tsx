@@ -146,7 +146,9 @@ function OneRow<T>(props: RowProps<T>) {
                 ask(index, number, event.currentTarget);
               }}
             >
-              <span className={styles.text}>{column.look ? column.look(line.row) : <Name text={column.text(line.row)} />}</span>
+              <span className={styles.text}>
+                {column.look ? column.look(line.row) : <Name text={column.text(line.row)} />}
+              </span>
               {column.field && (
                 <button
                   type="button"

@@ -22,9 +22,10 @@ export function useExport(wanted: Wanted) {
   useEffect(() => () => ending.current?.abort(), []);
   const work = useMutation({
     mutationFn: async (form: FormName) => {
-      const { signal } = (ending.current = new AbortController());
+      const control = new AbortController();
+      ending.current = control;
       setDone([0, 0]);
-      const content = await written(wanted, form, (now, all) => setDone([now, all]), signal);
+      const content = await written(wanted, form, (now, all) => setDone([now, all]), control.signal);
       const day = (wanted.at || new Date().toISOString()).slice(0, 10);
       download(`${wanted.kind.toLowerCase()}-${day}.${form}`, content);
     },

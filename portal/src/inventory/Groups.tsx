@@ -99,7 +99,9 @@ export function Groups({ kind, label, at, filter, query, place }: ListProps) {
           <ColumnChooser list={`inventory.${kind}.groups`} all={all} shown={columns} />
         </footer>
       </div>
-      {chosen && <GroupDetails kind={kind} at={at} group={chosen} filter={filter} close={() => place({ item: null })} />}
+      {chosen && (
+        <GroupDetails kind={kind} at={at} group={chosen} filter={filter} close={() => place({ item: null })} />
+      )}
     </div>
   );
 }

@@ -61,8 +61,7 @@ function items(asking: Asking, kind: string, at: string, filter: Filter, ids: st
   const moment = at ? `| where TimeGenerated <= ${asking.value(at, "datetime")}\n` : "";
   const where = asking.where(filter, "ConfigurationData", false);
   const values = ids.map((id) => asking.value(id));
-  const whose =
-    values.length === 1 ? `SourceComputerId == ${values[0]}` : `SourceComputerId in (${values.join(", ")})`;
+  const whose = values.length === 1 ? `SourceComputerId == ${values[0]}` : `SourceComputerId in (${values.join(", ")})`;
   return `ConfigurationData\n| where ConfigDataType == ${asking.value(kind)}\n${values.length ? `| where ${whose}\n` : ""}${moment}${where}`;
 }
 

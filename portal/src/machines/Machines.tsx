@@ -27,8 +27,8 @@ import { Problem } from "../states/Problem";
 import { WhyEmpty } from "../states/WhyEmpty";
 import { visible } from "../text";
 import { Enrol } from "./Enrol";
-import { MachineDetails } from "./MachineDetails";
 import { machinePage, oneMachine, reasonText } from "./list";
+import { MachineDetails } from "./MachineDetails";
 import { STATE_COLORS, stateOf } from "./state";
 
 /** Pages that are looked at again by themselves: further down nobody waits for the state of a machine. */
