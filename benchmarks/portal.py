@@ -29,7 +29,7 @@ from whatchanged.server.storage import open_storage
 __all__ = ["measure"]
 
 _LIST_MS, _OVERVIEW_MS, _PAINT_MS, _TASK_MS = 300.0, 1000.0, 1500.0, 100.0
-_ROUNDS = 5
+_ROUNDS = 3
 _STEPS = 60
 """Turns of the wheel, and presses of PageDown."""
 _LISTS = (
@@ -63,13 +63,15 @@ _WATCH = """() => {
 _ASKED = """() => performance.getEntriesByType("resource")
     .filter(({ initiatorType, name }) => initiatorType === "fetch" && !name.includes("/arrivals"))
     .map(({ name, duration }) => [new URL(name).pathname, duration])"""
-_ALL_DRAWN = """() => document.querySelectorAll("[role=group]").length >= 8 && document.querySelectorAll("canvas").length >= 2
-    && !document.querySelector("[role=progressbar]") && performance.now()"""
+_ALL_DRAWN = """() => document.querySelectorAll("[role=group]").length >= 8
+    && document.querySelectorAll("canvas").length >= 2 && !document.querySelector("[role=progressbar]")
+    && performance.now()"""
 # Two frames in which nothing turns: what was asked for has come, and was drawn.
 _QUIET = """async () => {
     const frame = () => new Promise((done) => requestAnimationFrame(() => done()));
     for (let still = 0; still < 2; still = document.querySelector("[role=progressbar]") ? 0 : still + 1) await frame();
 }"""
+_PAINTED = "() => performance.getEntriesByName('first-contentful-paint')[0].startTime"
 _FRAME = "() => new Promise((done) => requestAnimationFrame(() => done()))"
 _SQL = (
     "SELECT ChangeId, TransactionId, TimeGenerated, Computer, ConfigChangeType, ChangeCategory, FieldsChanged, Name, "

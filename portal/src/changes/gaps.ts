@@ -14,55 +14,87 @@ export interface Gap {
   reason: string;
 }
 
-const MOST = 200;
+/** The newest; more would hatch everything. */
+const MOST = 100;
 
-/**
- * Lost records stand between those before and after them, whose times say when; where the server was set back it says so
- */
-function question(filter: Filter) {
+interface Lost {
+  epoch: string;
+  first: number;
+  last: number;
+  computer: string;
+  reason: string;
+  noted: number;
+}
+
+/** What the server says of records that never came, and of the time that it lost itself. */
+async function told(filter: Filter, signal: AbortSignal): Promise<Row[]> {
   const asking = new Asking();
   const conditions = filter.conditions.filter((one) => one.field === "machine");
   const machines = asking.where({ ...filter, text: "", conditions }, "ConfigurationChange", false);
-  return asking.question(
-    `let told = TrackingHealth\n${machines}| where Component == 'Server';
-let lost = told
-| where Reason == 'Gap' and Status == 'Error' and Stream startswith 'CONFIG_CHANGE'
-| summarize arg_max(TimeGenerated, Detail, Computer) by SourceComputerId, Epoch, FirstSequence, LastSequence
-| top ${MOST} by TimeGenerated desc
-| project SourceComputerId, Epoch, FirstSequence, LastSequence, Detail, Computer, Noted = TimeGenerated;
-let around = ConfigurationChange
-| where Epoch in (lost | distinct Epoch)
-| project SourceComputerId, Epoch, Sequence, TimeGenerated;
-let gaps = lost
-| join kind=leftouter around on SourceComputerId, Epoch
-| summarize From = maxif(TimeGenerated, Sequence < FirstSequence), To = minif(TimeGenerated, Sequence > LastSequence)
-    by Computer, SourceComputerId, FirstSequence, LastSequence, Detail, Noted
-| project Computer, From, To = iff(isnull(To), Noted, To), Detail, Machines = 1;
-let back = told
-| where Reason == 'Restored'
-| summarize Machines = dcount(SourceComputerId), Computer = take_any(Computer) by From = WindowStart, To = WindowEnd, Detail
-| project Computer, From, To, Detail, Machines;
-union gaps, back | top ${MOST} by To desc`,
-  );
+  const text =
+    `TrackingHealth\n| where Component == 'Server'\n${machines}` +
+    "| where Reason == 'Restored' or (Reason == 'Gap' and Stream startswith 'CONFIG_CHANGE')\n" +
+    "| summarize arg_max(TimeGenerated, Status, Detail, Computer, WindowStart, WindowEnd)" +
+    " by Reason, SourceComputerId, Epoch, FirstSequence, LastSequence\n" +
+    `| where Reason == 'Restored' or Status == 'Error'\n| top ${MOST} by TimeGenerated desc`;
+  return (await ask(asking.question(text), signal)).rows;
 }
 
-function gapOf(row: Row): Gap {
-  const to = Date.parse(String(row["To"]));
-  const from = Date.parse(String(row["From"]));
-  return {
-    from: Number.isNaN(from) ? to : from,
-    to,
-    computer: String(row["Computer"] ?? ""),
-    machines: Number(row["Machines"]),
-    reason: String(row["Detail"] ?? ""),
-  };
+const key = (epoch: string, sequence: number) => `${epoch} ${sequence}`;
+
+/** Lost records stand between those before and after them: when these were is told by their rows. */
+async function timesAround(lost: Lost[], signal: AbortSignal): Promise<Map<string, number>> {
+  if (!lost.length) return new Map();
+  const asking = new Asking();
+  const epochs = [...new Set(lost.map((one) => one.epoch))].map((epoch) => asking.value(epoch));
+  const sequences = [...new Set(lost.flatMap((one) => [one.first - 1, one.last + 1]))].join(", ");
+  const text =
+    `ConfigurationChange\n| where Sequence in (${sequences})\n| where Epoch in (${epochs.join(", ")})\n` +
+    "| project Epoch, Sequence, TimeGenerated";
+  const { rows } = await ask(asking.question(text), signal);
+  return new Map(
+    rows.map((row) => [key(String(row["Epoch"]), Number(row["Sequence"])), Date.parse(String(row["TimeGenerated"]))]),
+  );
 }
 
 const overlaps = (gap: Gap, times: [number, number] | null) => !times || (gap.to >= times[0] && gap.from <= times[1]);
 
 async function known(filter: Filter, signal: AbortSignal): Promise<Gap[]> {
-  const { rows } = await ask(question(filter), signal);
-  return rows.map(gapOf).filter((gap) => overlaps(gap, span(filter, Date.now())));
+  const rows = await told(filter, signal);
+  const lost = rows.filter((row) => row["Reason"] === "Gap").map(lostOf);
+  const times = await timesAround(lost, signal);
+  const gaps = lost.map(({ epoch, first, last, computer, reason, noted }): Gap => {
+    const to = times.get(key(epoch, last + 1)) ?? noted;
+    return { from: times.get(key(epoch, first - 1)) ?? to, to, computer, machines: 1, reason };
+  });
+  return [...gaps, ...setBack(rows)].filter((gap) => overlaps(gap, span(filter, Date.now())));
+}
+
+function lostOf(row: Row): Lost {
+  return {
+    epoch: String(row["Epoch"]),
+    first: Number(row["FirstSequence"]),
+    last: Number(row["LastSequence"]),
+    computer: String(row["Computer"]),
+    reason: String(row["Detail"]),
+    noted: Date.parse(String(row["TimeGenerated"])),
+  };
+}
+
+/** Where the server was set back to a backup, all machines say the same. */
+function setBack(rows: Row[]): Gap[] {
+  const found = new Map<string, Gap>();
+  for (const row of rows) {
+    if (row["Reason"] !== "Restored") continue;
+    const [from, to] = [Date.parse(String(row["WindowStart"])), Date.parse(String(row["WindowEnd"]))];
+    const there = found.get(`${from} ${to}`);
+    if (there) there.machines += 1;
+    else {
+      const [computer, reason] = [String(row["Computer"]), String(row["Detail"])];
+      found.set(`${from} ${to}`, { from, to, computer, machines: 1, reason });
+    }
+  }
+  return [...found.values()];
 }
 
 export function useGaps(filter: Filter, ready: boolean) {

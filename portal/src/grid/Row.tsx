@@ -57,6 +57,9 @@ export const useRowStyles = makeStyles({
   group: { fontWeight: tokens.fontWeightSemibold },
 });
 
+/** Most text: nothing of it can look like something else. */
+const PLAIN = /^(?:[!-~]+(?: [!-~]+)*)?$/;
+
 interface RowProps<T> {
   line: Line<T>;
   index: number;
@@ -147,7 +150,7 @@ function OneRow<T>(props: RowProps<T>) {
               }}
             >
               <span className={styles.text}>
-                {column.look ? column.look(line.row) : <Name text={column.text(line.row)} />}
+                {column.look ? column.look(line.row) : PLAIN.test(text) ? text : <Name text={column.text(line.row)} />}
               </span>
               {column.field && (
                 <button

@@ -172,7 +172,7 @@ class Prevalence:
         if machines is not None:
             parameters["seen"] = list(machines)
             seen = "SourceComputerId IN {seen:Array(String)}"
-        rows = self._storage.query(_groups_sql(kind, seen), parameters)
+        rows = self._storage.query(_groups_sql(kind, seen, searched=bool(text)), parameters)
         machines_sql = (
             "SELECT uniqExact(SourceComputerId) AS n FROM InventoryRecord "  # noqa: S608 - as below
             "WHERE _Record = 'Confirmation' AND ConfigDataType = {kind:String} "
@@ -183,14 +183,16 @@ class Prevalence:
         return _Count(groups, total, len(rows) > MOST, mark, began, time.monotonic() - began, counted)
 
 
-def _groups_sql(kind: Kind, seen: str) -> str:
+def _groups_sql(kind: Kind, seen: str, *, searched: bool) -> str:
     name, version, publisher, rest = GROUPED[kind]
     columns = ", ".join(column for column in (name, version, publisher, *rest) if column)
+    text = " OR ".join(
+        f"positionCaseInsensitiveUTF8({column}, {{text:String}}) > 0" for column in (name, version, publisher) if column
+    )
     return f"""
 SELECT {columns}, uniqExact(SourceComputerId) AS Machines
 FROM ConfigurationDataAt(at = {{at:String}}, machine = {{machine:String}}, kind = {{kind:String}})
-WHERE {seen} AND ({{text:String}} = '' OR positionCaseInsensitiveUTF8({name}, {{text:String}}) > 0
-  OR positionCaseInsensitiveUTF8({publisher or version}, {{text:String}}) > 0)
+WHERE {seen}{f" AND ({text})" if searched else ""}
 GROUP BY {columns} ORDER BY Machines DESC, {name} LIMIT {{most:UInt32}}
 """  # noqa: S608 - names of this module; values are bound parameters
 
