@@ -52,6 +52,8 @@ export const useRowStyles = makeStyles({
     cursor: "pointer",
     color: tokens.colorNeutralForeground2,
     backgroundColor: tokens.colorNeutralBackground1,
+    // No text: it is nothing of the cell's.
+    "::before": { content: '"⋯"' },
   },
   inGroup: { paddingLeft: tokens.spacingHorizontalXXL },
   group: { fontWeight: tokens.fontWeightSemibold },
@@ -164,9 +166,7 @@ function OneRow<T>(props: RowProps<T>) {
                     event.stopPropagation();
                     ask(index, number, event.currentTarget);
                   }}
-                >
-                  ⋯
-                </button>
+                />
               )}
             </div>
           );
