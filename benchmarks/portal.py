@@ -173,7 +173,7 @@ def _lists(portal: _Portal) -> list[float]:
 
 
 def _first_page(portal: _Portal) -> float:
-    best = []
+    best: list[float] = []
     with portal.page() as page:
         for _ in range(_ROUNDS):
             portal.show(page, "/changes?in=all")

@@ -234,14 +234,15 @@ def test_an_upgrade_of_a_package_is_one_line_that_opens(portal: Portal, tmp_path
         source, target = tmp_path / version, tmp_path / f"{version}.deb"
         (source / "DEBIAN").mkdir(parents=True)
         (source / "DEBIAN/control").write_text(
-            f"Package: upgraded\nVersion: {version}\nArchitecture: all\nMaintainer: Jo <j@example.org>\nDescription: x\n"
+            f"Package: upgraded\nVersion: {version}\nArchitecture: all\nMaintainer: Jo <j@example.org>\n"
+            "Description: x\n"
         )
         (source / "srv/tree/upgraded").mkdir(parents=True)
         for name in ("one", "two"):
             (source / "srv/tree/upgraded" / name).write_text(f"{name} of {version}\n" * int(version))
         for command in (
-            ["dpkg-deb", "--build", "--root-owner-group", source, target],
-            ["dpkg", f"--root={installed.root}", "--force-script-chrootless", "--log=/dev/null", "-i", target],
+            ["dpkg-deb", "--build", "--root-owner-group", str(source), str(target)],
+            ["dpkg", f"--root={installed.root}", "--force-script-chrootless", "--log=/dev/null", "-i", str(target)],
         ):
             environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
             subprocess.run(command, check=True, capture_output=True, env=environment)

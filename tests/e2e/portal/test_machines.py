@@ -80,13 +80,14 @@ def test_a_machine_says_how_its_parts_fare_what_changed_and_what_is_there(portal
 
 
 def test_machines_are_filtered_by_state_and_sorted_by_the_server(portal: Portal) -> None:
-    client = portal.installation.client()
+    client, ids = portal.installation.client(), {}
     for name in ("sort-b", "sort-a", "sort-c"):
         made = client.post("/api/v1/enrollment-tokens", json={}).json()["token"]
         headers = {"authorization": f"Bearer {made}"}
         facts = {"computer": name, "osType": "Linux"}
-        machine = httpx.post(f"{portal.url}/api/v1/enroll", json=facts, headers=headers, trust_env=False).json()
-    assert client.post(f"/api/v1/machines/{machine['machineId']}/revoke").status_code == 204
+        enrolled = httpx.post(f"{portal.url}/api/v1/enroll", json=facts, headers=headers, trust_env=False)
+        ids[name] = enrolled.json()["machineId"]
+    assert client.post(f"/api/v1/machines/{ids['sort-c']}/revoke").status_code == 204
     page = portal.signed_in("/machines?text=SORT-")
     names = page.get_by_role("gridcell").filter(has_text="sort-")
     expect(names).to_have_text(["sort-a", "sort-b", "sort-c"])
