@@ -168,7 +168,8 @@ function withGaps(lines: Line<Change>[], gaps: Gap[], descending: boolean, whole
   for (const line of lines) {
     const time = Date.parse(line.row.TimeGenerated ?? "");
     for (let gap = waiting[0]; gap && !line.inGroup; gap = waiting[0]) {
-      if (descending ? moment(gap) < time : moment(gap) > time) break;
+      // It begins and ends with rows: between them it stands.
+      if (descending ? moment(gap) <= time : moment(gap) >= time) break;
       put(line.row);
     }
     all.push(line);

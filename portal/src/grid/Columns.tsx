@@ -10,21 +10,38 @@ import {
   makeStyles,
 } from "@fluentui/react-components";
 import { ColumnTripleEditRegular } from "@fluentui/react-icons";
-import { useMemo } from "react";
+import { useMemo, useSyncExternalStore } from "react";
 import { go, usePlace } from "../location";
 import { useNarrow } from "../shell/media";
 import type { Column } from "./Grid";
 
 const NAME = "columns";
 
-const kept = (list: string) => window.localStorage.getItem(`whatchanged.columns.${list}`);
+const place = (list: string) => `whatchanged.columns.${list}`;
+
+const listeners = new Set<() => void>();
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** What the browser keeps of a list. */
+const useKept = (list: string) => useSyncExternalStore(subscribe, () => window.localStorage.getItem(place(list)));
+
+function keep(list: string, names: string | null): void {
+  if (names === null) window.localStorage.removeItem(place(list));
+  else window.localStorage.setItem(place(list), names);
+  for (const listener of [...listeners]) listener();
+}
 
 const useStyles = makeStyles({ list: { maxHeight: "60vh", overflowY: "auto" } });
 
 /** Return the columns of a list that are shown, in their order. */
 export function useColumns<T>(list: string, all: Column<T>[]): Column<T>[] {
   const { query } = usePlace();
-  const chosen = query.get(NAME) ?? kept(list);
+  const kept = useKept(list);
+  const chosen = query.get(NAME) ?? kept;
   return useMemo(() => {
     const names = new Set(chosen?.split(","));
     const shown = all.filter((column) => names.has(column.id));
@@ -48,10 +65,10 @@ export function ColumnChooser<T>({ list, all, shown }: ChooserProps<T>) {
     const wanted = names && all.filter((column) => names.includes(column.id)).map((column) => column.id);
     if (wanted?.length) {
       next.set(NAME, wanted.join(","));
-      window.localStorage.setItem(`whatchanged.columns.${list}`, wanted.join(","));
+      keep(list, wanted.join(","));
     } else {
       next.delete(NAME);
-      window.localStorage.removeItem(`whatchanged.columns.${list}`);
+      keep(list, null);
     }
     go(path, next, true);
   };

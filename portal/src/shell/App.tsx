@@ -36,8 +36,9 @@ export function App() {
     );
   }
   return (
-    <FluentProvider theme={theme} className={styles.whole}>
-      {content}
+    // Its class would be that of every menu's layer, too: what fills the page would cover it.
+    <FluentProvider theme={theme} style={{ height: "100%" }}>
+      <div className={styles.whole}>{content}</div>
     </FluentProvider>
   );
 }

@@ -249,7 +249,10 @@ def test_an_upgrade_of_a_package_is_one_line_that_opens(portal: Portal, tmp_path
 
     dpkg("1")
     eventually(lambda: [one for one in installed.changes() if one.get("SoftwareName") == "upgraded"])
-    eventually(lambda: len(installed.changes(path="/srv/tree/upgraded")) >= 2)
+    eventually(
+        lambda: len([one for one in installed.changes() if "/upgraded/" in one.get("FileSystemPath", "")]) >= 2,
+        what="its files have arrived",
+    )
     dpkg("2")
     page = portal.signed_in("/changes?group=transaction&text=upgraded&is.category=Modified")
     line = row(page, "3 changes (")

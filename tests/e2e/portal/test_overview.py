@@ -69,27 +69,27 @@ def test_what_the_overview_shows_leads_to_lists(portal: Portal) -> None:
 
 def test_hours_are_those_of_the_clock_where_one_looks(portal: Portal) -> None:
     send = Sender(portal, "clock")
-    # 18:30 of today's or yesterday's UTC is the quarter past midnight of the next day in Kathmandu.
-    moment = datetime.now(UTC).replace(hour=18, minute=30, second=0, microsecond=0) - timedelta(days=1)
+    # 20:45 in UTC is a quarter past midnight of the next day in Tehran.
+    moment = datetime.now(UTC).replace(hour=20, minute=45, second=0, microsecond=0) - timedelta(days=1)
     send([("/clock/one", int(moment.timestamp()) * 10**9), ("/clock/two", int(moment.timestamp() - 7200) * 10**9)])
-    context = portal.browser.new_context(timezone_id="Asia/Kathmandu")
+    context = portal.browser.new_context(timezone_id="Asia/Tehran")
     page = context.new_page()
     link = portal.link().rpartition("#")[2]
     assert page.request.post(f"{portal.url}/api/v1/sign-in", data={"link": link}).status == 200
     page.goto(f"{portal.url}/?in=7d&is.machine=clock")
-    by_hour = page.get_by_role("group", name="By hour and weekday (Asia/Kathmandu)")
+    by_hour = page.get_by_role("group", name="By hour and weekday (Asia/Tehran)")
     by_hour.get_by_role("button", name="Show as table").click()
     midnight = by_hour.get_by_role("row").filter(has=page.get_by_role("rowheader", name="0", exact=True))
     midnight.get_by_role("link").click()
     expect(row(page, "/clock/one")).to_be_visible()
     expect(row(page, "/clock/two")).to_have_count(0)
-    assert "zone=Asia%2FKathmandu" in page.url
+    assert "zone=Asia%2FTehran" in page.url
     assert "is.hour=0" in page.url
     # Whoever gets the link, elsewhere, sees the same.
     other = portal.signed_in(page.url.removeprefix(portal.url))
     expect(row(other, "/clock/one")).to_be_visible()
     expect(row(other, "/clock/two")).to_have_count(0)
-    expect(other.get_by_role("toolbar", name="Conditions")).to_contain_text("Hour (Asia/Kathmandu) is 0")
+    expect(other.get_by_role("toolbar", name="Conditions")).to_contain_text("Hour (Asia/Tehran) is 0")
 
 
 def test_new_software_leads_to_the_inventory(portal: Portal) -> None:
