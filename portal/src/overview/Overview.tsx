@@ -13,7 +13,7 @@ import { visible } from "../text";
 import { Health } from "./Health";
 import { Hours } from "./Hours";
 import { OverTime } from "./OverTime";
-import { newSoftware, overTime, TOPS, type Top, top } from "./questions";
+import { newSoftware, overTime, TOPS, type Top, tops } from "./questions";
 import { State, Tile, useAsked, useTileStyles } from "./Tile";
 
 const useStyles = makeStyles({
@@ -59,12 +59,13 @@ export default function Overview({ dark }: PageProps) {
 
 function TopList({ of, filter }: { of: Top; filter: Filter }) {
   const styles = useTileStyles();
-  const asked = useAsked(["top", of, filter], (signal) => top(of, filter, signal));
+  const asked = useAsked(["tops", filter], (signal) => tops(filter, signal));
+  const rows = asked.data?.[of] ?? [];
   return (
     <Tile title={TOPS[of].title}>
-      <State asked={asked} none={asked.data?.length === 0 ? "None in this time." : ""} />
+      <State asked={asked} none={asked.data && !rows.length ? "None in this time." : ""} />
       <ul className={styles.list}>
-        {asked.data?.map((row) => (
+        {rows.map((row) => (
           <li key={String(row["Value"])} className={styles.entry}>
             <To path="/changes" filter={narrowed(filter, of, String(row["Value"]), false)}>
               {visible(String(row["Value"]))}

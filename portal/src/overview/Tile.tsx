@@ -7,6 +7,7 @@ import { Problem } from "../states/Problem";
 
 export const useTileStyles = makeStyles({
   wide: { gridColumn: "1 / -1" },
+  as: { whiteSpace: "nowrap" },
   list: {
     listStyle: "none",
     margin: 0,
@@ -51,6 +52,7 @@ export function Tile({ title, wide, table, children }: TileProps) {
                 <Button
                   size="small"
                   appearance="subtle"
+                  className={styles.as}
                   icon={asTable ? <ChartMultipleRegular /> : <TableRegular />}
                   onClick={() => setAsTable(!asTable)}
                 >

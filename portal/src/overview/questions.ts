@@ -49,12 +49,23 @@ export const TOPS = {
 
 export type Top = keyof typeof TOPS;
 
-export const top = (of: Top, filter: Filter, signal: AbortSignal) =>
-  rows(
-    filter,
-    `| extend Value = ${TOPS[of].value}\n| where isnotempty(Value)\n| summarize Changes = count() by Value\n| top 8 by Changes desc`,
-    signal,
+/** All of them in one question: each is small, and each would wait for its turn. */
+export async function tops(filter: Filter, signal: AbortSignal): Promise<Record<string, Row[]>> {
+  const asking = new Asking();
+  const where = asking.where(filter, TABLE);
+  const parts = Object.entries(TOPS).map(
+    ([of, { value }]) =>
+      `(seen | extend Value = ${value} | where isnotempty(Value) | summarize Changes = count() by Value` +
+      ` | top 8 by Changes desc | extend Of = '${of}')`,
   );
+  const text = `let seen = ${TABLE}\n${where};\nunion ${parts.join(",\n")}\n| order by Changes desc, Value asc`;
+  const found: Record<string, Row[]> = {};
+  for (const row of (await ask(asking.question(text), signal)).rows) {
+    const of = String(row["Of"]);
+    found[of] = [...(found[of] ?? []), row];
+  }
+  return found;
+}
 
 /** Software that came this week, whatever the time of the filter. */
 export const newSoftware = (filter: Filter, signal: AbortSignal) =>
