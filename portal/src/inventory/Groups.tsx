@@ -91,7 +91,7 @@ export function Groups({ kind, label, at, filter, query, place }: ListProps) {
         <footer className={styles.foot}>
           <Text size={200} role="status">
             {newest
-              ? `${numberText(newest.total)} names and versions, on ${numberText(newest.machines)} ${newest.machines === 1 ? "machine" : "machines"}, counted ${whenText(newest.countedAt)}`
+              ? `${newest.total === 1 ? "1 name and version" : `${numberText(newest.total)} names and versions`}, on ${numberText(newest.machines)} ${newest.machines === 1 ? "machine" : "machines"}, counted ${whenText(newest.countedAt)}`
               : ""}
             {newest?.cut ? ", the rarest are not counted: filter by text to find them" : ""}
             {at ? `, as of ${whenText(at)}` : ""}
