@@ -54,15 +54,22 @@ async function refusal(response: Response): Promise<Refused> {
 export async function request<T>(
   method: string,
   path: string,
-  options: { body?: unknown; signal?: AbortSignal | undefined; quiet?: boolean } = {},
+  options: {
+    body?: unknown;
+    /** A body that is JSON text already, and goes as it is. */
+    text?: string;
+    headers?: Record<string, string>;
+    signal?: AbortSignal | undefined;
+    quiet?: boolean;
+  } = {},
 ): Promise<T> {
   const asked = life;
-  const headers: Record<string, string> = {};
+  const headers: Record<string, string> = { ...options.headers };
   const given: RequestInit = { method, credentials: "same-origin", signal: options.signal ?? null, headers };
   // A page that nobody looks at keeps no session alive.
   if (Date.now() - touched > ATTENTION) headers["x-whatchanged-unasked"] = "1";
-  if (options.body !== undefined) {
-    given.body = JSON.stringify(options.body);
+  if (options.body !== undefined || options.text !== undefined) {
+    given.body = options.text ?? JSON.stringify(options.body);
     headers["content-type"] = "application/json";
   }
   let response: Response;

@@ -36,7 +36,7 @@ export function App() {
     );
   }
   return (
-    // Its class would be that of every menu's layer, too: what fills the page would cover it.
+    // Classes of the provider are given to every menu and dialog as well, which would then cover the page.
     <FluentProvider theme={theme} style={{ height: "100%" }}>
       <div className={styles.whole}>{content}</div>
     </FluentProvider>

@@ -77,7 +77,7 @@ export function Frame({ session, dark, toggleTheme, children }: FrameProps) {
   const { signOut } = useSigning();
   const here = pageOf(path).path;
   const seen = PAGES.filter((page) => page.whoSees?.(session) ?? true);
-  const inBar = narrow && seen.length > ROOM + 1 ? seen.slice(0, ROOM) : seen;
+  const inBar = narrow && seen.length > ROOM ? seen.slice(0, ROOM) : seen;
   const inMenu = seen.slice(inBar.length);
   // The filter goes along from page to page; what else stands in the address belongs to one page.
   const visit = (target: string) => go(target, write(read(query), new URLSearchParams()));

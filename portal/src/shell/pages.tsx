@@ -1,5 +1,11 @@
 /** The pages there are, in the order of the navigation. */
-import { DesktopRegular, GridRegular, HistoryRegular, SearchSquareRegular } from "@fluentui/react-icons";
+import {
+  ClipboardTaskListLtrRegular,
+  DesktopRegular,
+  GridRegular,
+  HistoryRegular,
+  SearchSquareRegular,
+} from "@fluentui/react-icons";
 import { type ComponentType, lazy, type ReactElement } from "react";
 import type { Session } from "../api/client";
 import type { PageProps } from "./page";
@@ -23,6 +29,7 @@ export const PAGES: PageEntry[] = [
     page: lazy(() => import("../inventory/Inventory")),
   },
   { path: "/machines", label: "Machines", icon: <DesktopRegular />, page: lazy(() => import("../machines/Machines")) },
+  { path: "/rules", label: "Rules", icon: <ClipboardTaskListLtrRegular />, page: lazy(() => import("../rules/Rules")) },
 ];
 
 /** The page of an address; the first where there is none. */

@@ -172,7 +172,9 @@ class Configuration:
         now = time.monotonic()
         due = [r for r in self._requests.values() if now - self._delivered.get(r.id, -_REDELIVER) >= _REDELIVER]
         self._delivered.update((r.id, now) for r in due)
-        return tuple(PendingRequest(id=r.id, request=r.request, kind=r.kind, rule=r.rule) for r in due)
+        return tuple(
+            PendingRequest(id=r.id, request=r.request, kind=r.kind, rule=r.rule, document=r.document) for r in due
+        )
 
     # --- on disk ---
 

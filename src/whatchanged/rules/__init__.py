@@ -3,7 +3,7 @@
 The exceptions to "pure" are `Policy.load` and `Variables.load`, which read a file of the machine each.
 """
 
-from whatchanged.rules.default import DEFAULT_RULE
+from whatchanged.rules.default import DEFAULT_RULE, EMPTY_RULE, UPSTREAM_RULE
 from whatchanged.rules.document import DataSource, Rule, read
 from whatchanged.rules.ids import immutable_id, is_immutable_id
 from whatchanged.rules.intakes import Intake
@@ -23,8 +23,10 @@ from whatchanged.rules.variables import Variables
 
 __all__ = [
     "DEFAULT_RULE",
+    "EMPTY_RULE",
     "LINUX",
     "OWN_EXTENSION",
+    "UPSTREAM_RULE",
     "WINDOWS",
     "DataSource",
     "ExtensionSettings",

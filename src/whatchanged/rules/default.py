@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["DEFAULT_RULE", "LINUX_FILES", "WINDOWS_REGISTRY_KEYS"]
+__all__ = ["DEFAULT_RULE", "EMPTY_RULE", "LINUX_FILES", "UPSTREAM_RULE", "WINDOWS_REGISTRY_KEYS"]
 
 _STREAMS = ("Microsoft-ConfigurationChange", "Microsoft-ConfigurationChangeV2", "Microsoft-ConfigurationData")
 
@@ -214,6 +214,10 @@ def _source(system: str, settings: dict[str, Any], frequencies: tuple[int, int, 
     }
 
 
+_UPSTREAM_KEYS = 17
+"""Of `WINDOWS_REGISTRY_KEYS`, how many at the beginning are upstream's."""
+
+
 def _default_rule() -> dict[str, Any]:
     windows = {
         "enableRegistry": True,
@@ -237,13 +241,37 @@ def _default_rule() -> dict[str, Any]:
         },
     }
     linux = {"enableRegistry": False, "fileSettings": {"fileInfo": _linux_files()}}
+    return _rule("Changes and inventory of files, software, services and registry.", windows, linux)
+
+
+def _upstream_rule() -> dict[str, Any]:
+    registry = [{**item, "enabled": False, "recurse": False} for item in _registry()[:_UPSTREAM_KEYS]]
+    windows = {
+        "enableRegistry": True,
+        "registrySettings": {"registryCollectionFrequency": 3000, "registryInfo": registry},
+        "fileSettings": {"fileInfo": []},
+    }
+    linux = {"enableRegistry": False, "fileSettings": {"fileInfo": _linux_files()[:1]}}
+    return _rule("Changes and inventory, as Azure begins with.", windows, linux)
+
+
+def _empty_rule() -> dict[str, Any]:
+    windows = {
+        "enableRegistry": True,
+        "registrySettings": {"registryCollectionFrequency": 3000, "registryInfo": []},
+        "fileSettings": {"fileInfo": []},
+    }
+    return _rule("", windows, {"enableRegistry": False, "fileSettings": {"fileInfo": []}})
+
+
+def _rule(description: str, windows: dict[str, Any], linux: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "Microsoft.Insights/dataCollectionRules",
         "apiVersion": "2022-06-01",
         "name": "Microsoft-CT-DCR",
         "location": "local",
         "properties": {
-            "description": "Changes and inventory of files, software, services and registry.",
+            "description": description,
             "dataSources": {
                 "extensions": [
                     _source("Windows", windows, (2700, 1800, 1800)),
@@ -258,3 +286,7 @@ def _default_rule() -> dict[str, Any]:
 
 DEFAULT_RULE: dict[str, Any] = _default_rule()
 """The default rule as an ARM resource."""
+UPSTREAM_RULE: dict[str, Any] = _upstream_rule()
+"""What upstream's own portal begins with: one path on Linux, and its registry keys, not enabled."""
+EMPTY_RULE: dict[str, Any] = _empty_rule()
+"""Software and services of both systems, and no file or key yet."""

@@ -41,6 +41,8 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True):
     settings: ExtensionSettings
     document: Mapping[str, Any]
     """The data source as it stands in the rule."""
+    place: str
+    """JSON path of its settings in the document."""
     extension_settings: Mapping[str, Any]
     """The settings as they stand in the rule, to be handed to the extension; parsed where they were JSON text."""
     problems: tuple[Problem, ...] = ()
@@ -231,6 +233,7 @@ def _source(
         streams=_streams(streams, f"{place}.streams", own),
         settings=settings,
         document=extension,
+        place=f"{place}.{key}",
         extension_settings=raw if isinstance(raw, Mapping) else {},
         problems=(*own, *settings.problems),
     )

@@ -127,9 +127,9 @@ class FileTracking(Tracking):
 
     # Questions
 
-    def _preview(self, rule: str) -> Mapping[str, Any]:
+    def _preview(self, document: str) -> Mapping[str, Any]:
         root = os.fsencode(self._settings.root)
-        return preview(rule, root, self._policy, self._variables(), self._stop, self._budget)
+        return preview(document, root, self._policy, self._variables(), self._stop, self._budget)
 
     def _why(self, asked: Mapping[str, Any]) -> Any:
         try:

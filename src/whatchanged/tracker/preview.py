@@ -5,15 +5,17 @@ For the back channel, and for `rules check`, which needs neither a server nor a 
 
 from __future__ import annotations
 
+import json
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from whatchanged import rules
-from whatchanged.collectors import Outcome
+from whatchanged.collectors import Outcome, RunStatus
 from whatchanged.collectors.files import Budget, FileCollector, FolderLook, PathLooker
 from whatchanged.records.windows_paths import path_text
 from whatchanged.tracker.bounds import BoundedScope
@@ -21,6 +23,13 @@ from whatchanged.tracker.bounds import BoundedScope
 __all__ = ["RuleCount", "count_files", "preview"]
 
 _DENIED_SHOWN = 100
+_SECONDS = 40.0
+"""A preview is answered within this; whoever asks waits, and so does the conversation with the forwarder, which ends
+one that is silent for longer than a minute."""
+_LONGEST_ANSWER = 200_000
+"""Characters of what is told of all items together; the server takes 256 KiB."""
+_LONGEST_TEXT = 500
+_DENIED_TOLD = 10
 
 
 class RuleCount(msgspec.Struct):
@@ -43,25 +52,59 @@ def preview(
 ) -> dict[str, Any]:
     """Return, for each file rule of a data collection rule, how many files of how many bytes it takes here.
 
-    Raises RuleError if the document cannot be read.
+    `cut` says why the counts are not the whole, `more` of how many items nothing is told. Raises RuleError if the
+    document cannot be read.
     """
     sources = [source for rule in rules.read(document, variables) for source in rule.sources]
     own = [source.settings for source in sources if source.settings.extension_name == rules.OWN_EXTENSION]
     wanted = [file_rule for settings in own for file_rule in settings.files]
-    counts, _ = count_files(wanted, root, policy, stop, budget)
+    ended = _Ended(stop, time.monotonic() + _SECONDS)
+    counts, outcome = count_files(wanted, root, policy, ended, budget)
+    told = _bounded([_told(count) for count in counts])
     return {
-        "rules": [
-            {
-                "RuleName": count.rule.name,
-                "Files": count.files,
-                "Bytes": count.size,
-                "Denied": count.denied,
-                "Obstacle": count.obstacle,
-            }
-            for count in counts
-        ],
-        "problems": [str(problem) for source in sources for problem in source.problems][:_DENIED_SHOWN],
+        "rules": told,
+        "more": len(counts) - len(told),
+        "problems": [
+            {"Place": problem.place, "Message": problem.message[:_LONGEST_TEXT], "Severity": problem.severity.value}
+            for settings in own
+            for problem in settings.problems
+        ][:_DENIED_SHOWN],
+        "cut": f"counting ended after {_SECONDS:.0f} seconds" if outcome.status is RunStatus.STOPPED else "",
     }
+
+
+class _Ended(threading.Event):
+    """Is set when `stop` is, and from a time on."""
+
+    def __init__(self, stop: threading.Event, until: float) -> None:
+        super().__init__()
+        self._stop, self._until = stop, until
+
+    def is_set(self) -> bool:
+        return self._stop.is_set() or time.monotonic() > self._until
+
+
+def _told(count: RuleCount) -> dict[str, Any]:
+    return {
+        "RuleName": count.rule.name[:_LONGEST_TEXT],
+        "Place": count.rule.place,
+        "Files": count.files,
+        "Bytes": count.size,
+        "Denied": [entry[:_LONGEST_TEXT] for entry in count.denied[:_DENIED_TOLD]],
+        "DeniedTotal": count.denied_total,
+        "Obstacle": count.obstacle[:_LONGEST_TEXT],
+    }
+
+
+def _bounded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return as many of the first rows as an answer has room for."""
+    told, length = [], 0
+    for row in rows:
+        length += len(json.dumps(row))
+        if length > _LONGEST_ANSWER:
+            break
+        told.append(row)
+    return told
 
 
 def count_files(

@@ -122,7 +122,7 @@ class Tracking(ABC):
         """Return what this machine sets for the paths of rules."""
 
     @abstractmethod
-    def _preview(self, rule: str) -> Mapping[str, Any]:
+    def _preview(self, document: str) -> Mapping[str, Any]:
         """Return what a data collection rule would take here."""
 
     @abstractmethod
@@ -286,7 +286,7 @@ class Tracking(ABC):
                     worker.ask()
                 return {}
             case "preview":
-                return self._preview(asked.rule)
+                return self._preview(asked.document)
             case other:
                 raise ValueError(f"this tracker knows no request {other!r}")
 

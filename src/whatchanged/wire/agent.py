@@ -87,6 +87,8 @@ class PendingRequest(msgspec.Struct, rename="pascal", kw_only=True, omit_default
     request: str
     kind: str = ""
     rule: str = ""
+    document: str = ""
+    """Of a preview: the data collection rule itself, as JSON text."""
 
 
 class PollReply(msgspec.Struct, rename="pascal", kw_only=True):

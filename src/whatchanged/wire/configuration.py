@@ -122,6 +122,8 @@ class ServerRequest(msgspec.Struct, rename="camel", kw_only=True, omit_defaults=
     request: str
     kind: str = ""
     rule: str = ""
+    document: str = ""
+    """Of a preview: the data collection rule itself, as JSON text."""
 
 
 class AgentConfigurations(msgspec.Struct, rename="camel", kw_only=True):

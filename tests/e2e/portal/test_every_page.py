@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from e2e.portal.browser import AXE, Portal, keep, row, violations
 
-PAGES = ("/", "/changes", "/inventory", "/machines")
+PAGES = ("/", "/changes", "/inventory", "/machines", "/rules")
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -16,11 +16,12 @@ import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import select
 
 from whatchanged.errors import CredentialError, RuleError
 from whatchanged.records.times import now_ns
 from whatchanged.rules import DEFAULT_RULE
-from whatchanged.server.control import Control, MachineFacts, Refusal, RequestName, Role, clones, schema
+from whatchanged.server.control import Condition, Control, MachineFacts, Refusal, RequestName, Role, clones, schema
 from whatchanged.server.control.clones import GRACE_NS, WINDOW_NS, Verdict, judge
 from whatchanged.server.control.machine_list import MachineFilter
 from whatchanged.server.control.machines import Enrolled
@@ -259,10 +260,100 @@ def test_requests_are_asked_once_and_told_until_they_are_answered(control: Contr
 def test_waiting_requests_are_bounded(control: Control) -> None:
     machine_id = enrol(control).identity.machine_id
     for number in range(32):
-        control.ask("test", machine_id, RequestName.PREVIEW, rule=f"r{number}")
+        control.ask("test", machine_id, RequestName.SCAN, rule=f"r{number}")
     with pytest.raises(Refusal) as refusal:
-        control.ask("test", machine_id, RequestName.PREVIEW, rule="one more")
+        control.ask("test", machine_id, RequestName.SCAN, rule="one more")
     assert refusal.value.status == 429
+
+
+def test_previews_carry_their_document_and_are_bounded(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = enrol(control).identity
+
+    def ask(document: str | None) -> str:
+        return control.ask("test", machine.machine_id, RequestName.PREVIEW, document=document)
+
+    asked = ask("{1}")
+    assert ask("{1}") == asked
+    for number in range(2, 5):
+        ask(f"{{{number}}}")
+    for document, status in (("{5}", 429), ("x" * (2**20 + 1), 413), (None, 400)):
+        with pytest.raises(Refusal) as refusal:
+            ask(document)
+        assert refusal.value.status == status
+    with pytest.raises(Refusal):
+        control.ask("test", machine.machine_id, RequestName.SCAN, document="{}")
+
+    found = control.configuration(machine, "linux", "", "i").requests
+    assert [request.document for request in found] == ["{1}", "{2}", "{3}", "{4}"]
+    control.requests.answer(machine.machine_id, asked, True, msgspec.Raw(b"{}"))
+    with control.database.read() as connection:
+        kept = schema.requests.c
+        assert connection.execute(select(kept.document).where(kept.id == asked)).scalar_one() is None
+    assert ask("{5}") != asked
+    # An hour later whoever asked has gone: the machine is not told, and there is room again.
+    later = now_ns() + HOUR_NS + 10**9
+    monkeypatch.setattr("whatchanged.server.control.backchannel.now_ns", lambda: later)
+    assert control.configuration(machine, "linux", "", "i").requests == ()
+    again = ask("{6}")
+    assert [request.id for request in control.configuration(machine, "linux", "", "i").requests] == [again]
+
+
+def test_every_version_of_a_rule_is_kept_with_its_author(control: Control) -> None:
+    token_id, _ = control.people.create("test", "deployer", Role.CONTRIBUTOR)
+    texts = [json.dumps({**DEFAULT_RULE, "location": place}) for place in ("here", "there", "here")]
+    for actor, text in zip(("account:eve", f"token:{token_id}", "server"), texts, strict=True):
+        control.rules.put(actor, "Rule", text.encode())
+    control.rules.put("account:mallory", "rule", texts[-1].encode())  # says the same: no version
+    versions = control.rules.versions("RULE")
+    assert [version["by"] for version in versions] == ["server", "deployer", "eve"]
+    assert versions[0]["etag"] == versions[2]["etag"] == control.rules.get("rule")["etag"]
+    assert control.rules.version("rule", str(versions[1]["id"]))["document"]["location"] == "there"
+    assert control.rules.list_all(documents=False)[0]["updatedBy"] == "server"
+    with pytest.raises(Refusal, match="no Version"):
+        control.rules.version("rule", str(versions[0]["id"] + 1))
+    # One that is made anew after it was removed begins anew, and the old one's versions are not its own.
+    control.rules.remove("server", "rule")
+    control.rules.put("server", "rule", texts[0].encode())
+    (only,) = control.rules.versions("rule")
+    with pytest.raises(Refusal, match="no Version"):
+        control.rules.version("rule", str(versions[0]["id"]))
+    assert only["id"] != versions[0]["id"]
+
+
+def test_two_editors_do_not_overwrite_each_other(control: Control) -> None:
+    text = json.dumps(DEFAULT_RULE).encode()
+    first, _ = control.rules.put("test", "rule", text, Condition(absent=True))
+    second, _ = control.rules.put("test", "rule", text + b" ", Condition(frozenset({first["etag"]})))
+    for condition in (Condition(absent=True), Condition(frozenset({first["etag"]}))):
+        with pytest.raises(Refusal) as refusal:
+            control.rules.put("test", "rule", text + b"  ", condition)
+        assert refusal.value.status == 412
+    with pytest.raises(Refusal, match="changed since"):
+        control.rules.remove("test", "rule", Condition(frozenset({first["etag"]})))
+    control.rules.remove("test", "rule", Condition(frozenset({second["etag"]})))
+
+
+def test_machines_confirm_what_they_hold(control: Control) -> None:
+    control.ensure_default(DEFAULT_RULE)
+    linux_only = json.loads(json.dumps(DEFAULT_RULE))
+    del linux_only["properties"]["dataSources"]["extensions"][1]
+    control.rules.put("test", "windows", json.dumps(linux_only).encode())
+    control.rules.associate("test", "w", "windows", group="default")
+    mine, other = enrol(control).identity, enrol(control, group="other").identity
+
+    def standing(rule: str, groups: frozenset[str] | None = None) -> tuple[int, int]:
+        found = control.standings.of_rules(groups)[rule]
+        return found.machines, found.confirmed
+
+    assert standing("default") == (1, 0)
+    assert standing("windows") == (0, 0)  # nothing in it is for Linux
+    found = control.configuration(mine, "linux", "https://s:1", "i")
+    control.standings.confirm(mine.machine_id, found.configurations)
+    control.standings.confirm(other.machine_id, found.configurations)  # it holds what is not for it any more
+    assert standing("default") == (1, 1)
+    assert standing("default", frozenset({"other"})) == (0, 0)
+    control.rules.put("test", "default", json.dumps(DEFAULT_RULE, indent=2).encode())
+    assert standing("default") == (1, 0)
 
 
 def test_silence_is_reported_once_and_ends_with_contact(control: Control) -> None:

@@ -81,7 +81,9 @@ async def agent_configurations(
     with context.waiting.enter(machine.machine_id, machine.group) as waiter:
         while True:
             found = await context.call(context.control.configuration, machine, platform.lower(), base, instance)
-            if found.etag != known:
+            if found.etag == known:
+                context.control.standings.confirm(machine.machine_id, found.configurations)
+            else:
                 return await _configured(context, machine, found)
             left = deadline - loop.time()
             if left <= 0 or context.waiting.full:

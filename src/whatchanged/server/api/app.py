@@ -21,6 +21,7 @@ from whatchanged.server.api import (
     operations,
     pages,
     reading,
+    rules,
     saved,
     signing_in,
 )
@@ -36,6 +37,7 @@ HANDLERS = (
     *ingestion.HANDLERS,
     *signing_in.HANDLERS,
     *fleet.HANDLERS,
+    *rules.HANDLERS,
     *reading.HANDLERS,
     *arriving.HANDLERS,
     *logs.HANDLERS,

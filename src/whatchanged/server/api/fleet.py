@@ -1,4 +1,4 @@
-"""The interface of people, where it changes things: machines, tokens, rules, associations, requests."""
+"""The interface of people, where it changes things: machines, tokens, requests; rules stand in `rules`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import time
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, delete, get, post, put
+from litestar import delete, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from whatchanged.records.times import parse_time
 from whatchanged.server.api.access import Access, AnyRequest, person_of
 from whatchanged.server.api.context import context_of
-from whatchanged.server.api.shapes import Associations, Machine, Machines, MachineStates, answers
+from whatchanged.server.api.shapes import Machine, Machines, MachineStates, answers
 from whatchanged.server.control import RequestName, Role
 from whatchanged.server.control.machine_list import MachineFilter, Order
 from whatchanged.server.control.people import SENDER_ROLE
 from whatchanged.server.control.refusals import bad_request, forbidden
+from whatchanged.server.control.rule_reading import read
 
 __all__ = ["HANDLERS"]
 
@@ -103,6 +104,8 @@ class NewRequest(msgspec.Struct):
     request: RequestName
     kind: str = ""
     rule: str = ""
+    document: dict[str, Any] | None = None
+    """Of a preview: a rule that is not saved yet."""
 
 
 @post("/api/v1/machines/{machine_id:str}/requests", status_code=202, opt={"access": Access.CONTRIBUTOR})
@@ -112,10 +115,17 @@ async def ask_machine(request: AnyRequest, machine_id: FromPath[str], data: JSON
     if data.request is RequestName.NEW_EPOCH:
         raise bad_request("only the server asks for a new epoch", "request")
     machine = await context.call(context.control.machines.identity, machine_id, person.groups)
-    if data.rule:
-        await context.call(context.control.rules.get, data.rule)
+    document = None
+    if data.document is not None:
+        # It reads any path of the machine as a saved rule would, so whoever may save one may ask.
+        if person.groups is not None:
+            raise forbidden("only who may save a rule may preview one that is not saved")
+        text = msgspec.json.encode(data.document)
+        document = (await context.call(read, text)).text
+    elif data.rule:
+        document = await context.call(context.control.rules.document, data.rule)
     asked = await context.call(
-        context.control.ask, person.actor, machine.machine_id, data.request, data.kind, data.rule
+        context.control.ask, person.actor, machine.machine_id, data.request, data.kind, data.rule, document
     )
     return {"id": asked}
 
@@ -231,100 +241,7 @@ async def purge_sender(request: AnyRequest, sender_id: FromPath[str]) -> None:
     await context.call(context.control.senders.remove, actor, sender_id)
 
 
-# Rules and associations
-
-
-@get("/api/v1/rules", opt={"access": Access.READER})
-async def list_rules(request: AnyRequest) -> Row:
-    """Return every rule."""
-    context = context_of(request)
-    return {"value": await context.call(context.control.rules.list_all)}
-
-
-@get("/api/v1/rules/{name:str}", opt={"access": Access.READER})
-async def get_rule(request: AnyRequest, name: FromPath[str]) -> Row:
-    """Return one rule, its document as it was written, and what is wrong with it."""
-    context = context_of(request)
-    return await context.call(context.control.rules.get, name)
-
-
-@put("/api/v1/rules/{name:str}", opt={"access": Access.CONTRIBUTOR_ALL})
-async def put_rule(request: AnyRequest, name: FromPath[str]) -> Response[Row]:
-    """Create or replace a rule; the body is the ARM document, kept as it is."""
-    context = context_of(request)
-    body = await request.body()
-    rule, created = await context.call(context.control.rules.put, person_of(request).actor, name, body)
-    context.control.changed()
-    return Response(rule, status_code=201 if created else 200, headers={"ETag": f'"{rule["etag"]}"'})
-
-
-@delete("/api/v1/rules/{name:str}", status_code=204, opt={"access": Access.CONTRIBUTOR_ALL})
-async def remove_rule(request: AnyRequest, name: FromPath[str]) -> None:
-    """Remove a rule that is not associated."""
-    context = context_of(request)
-    await context.call(context.control.rules.remove, person_of(request).actor, name)
-
-
-class NewAssociation(msgspec.Struct):
-    """A rule for a machine or a group."""
-
-    rule: str
-    machine: str | None = None
-    group: str | None = None
-
-
-@get("/api/v1/associations", opt={"access": Access.READER}, responses=answers(Associations))
-async def list_associations(request: AnyRequest) -> Row:
-    """Return the associations that concern what the caller may see."""
-    context, person = context_of(request), person_of(request)
-    found = await context.call(context.control.rules.associations)
-    if person.groups is not None:
-        mine = set(await context.call(context.control.machines.ids_of, person.groups))
-        found = [row for row in found if row["group"] in person.groups or row["machine"] in mine]
-    return {"value": found}
-
-
-@put("/api/v1/associations/{name:str}", opt={"access": Access.CONTRIBUTOR})
-async def put_association(request: AnyRequest, name: FromPath[str], data: JSONBody[NewAssociation]) -> Response[Row]:
-    """Give a rule to a machine or a group."""
-    context, person = context_of(request), person_of(request)
-    await _check_replaced(request, name)
-    machine_id = None
-    if data.machine is not None:
-        machine = await context.call(context.control.machines.identity, data.machine, person.groups)
-        machine_id = machine.machine_id
-    if data.group is not None and not person.may_see(data.group.lower()):
-        raise forbidden("the token is limited to other machine groups")
-    row, created = await context.call(
-        context.control.rules.associate, person.actor, name, data.rule, machine_id=machine_id, group=data.group
-    )
-    context.control.changed()
-    return Response(row, status_code=201 if created else 200)
-
-
-@delete("/api/v1/associations/{name:str}", status_code=204, opt={"access": Access.CONTRIBUTOR})
-async def remove_association(request: AnyRequest, name: FromPath[str]) -> None:
-    """Take a rule from a machine or a group."""
-    context, person = context_of(request), person_of(request)
-    await _check_replaced(request, name)
-    await context.call(context.control.rules.dissociate, person.actor, name)
-    context.control.changed()
-
-
-async def _check_replaced(request: AnyRequest, name: str) -> None:
-    """Refuse to touch an association of machines that the caller may not see."""
-    context, person = context_of(request), person_of(request)
-    if person.groups is None:
-        return
-    known = [
-        row for row in await context.call(context.control.rules.associations) if row["name"].lower() == name.lower()
-    ]
-    for row in known:
-        group = row["group"]
-        if group is None:
-            group = (await context.call(context.control.machines.identity, row["machine"])).group
-        if not person.may_see(group):
-            raise forbidden("the association concerns other machine groups")
+# The audit log
 
 
 @get("/api/v1/audit", opt={"access": Access.OWNER})
@@ -357,12 +274,5 @@ HANDLERS = (
     remove_token,
     list_senders,
     purge_sender,
-    list_rules,
-    get_rule,
-    put_rule,
-    remove_rule,
-    list_associations,
-    put_association,
-    remove_association,
     list_audit,
 )

@@ -14,7 +14,7 @@ from whatchanged.server.control.refusals import not_found
 
 __all__ = ["ADDRESSES", "HANDLERS"]
 
-ADDRESSES = ("/", "/changes", "/inventory", "/machines", "/sign-in")
+ADDRESSES = ("/", "/changes", "/inventory", "/machines", "/rules", "/sign-in")
 _SAFE = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",

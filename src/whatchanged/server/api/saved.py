@@ -11,10 +11,11 @@ from litestar.params import FromPath, JSONBody
 from whatchanged.errors import RecordError
 from whatchanged.kql.errors import KqlError
 from whatchanged.server.api.access import Access, AnyRequest, person_of
+from whatchanged.server.api.conditions import condition_of
 from whatchanged.server.api.context import Context, context_of
 from whatchanged.server.api.failures import failure
 from whatchanged.server.api.logs import Asked, answered, wrong
-from whatchanged.server.control import Condition, QueryContent
+from whatchanged.server.control import QueryContent
 from whatchanged.server.control.refusals import conflict, not_found
 from whatchanged.server.query import BUILT_IN, Parameter, check_given
 
@@ -61,7 +62,7 @@ async def put_query(request: AnyRequest, name: FromPath[str], data: JSONBody[Que
         name,
         data,
         [msgspec.to_builtins(parameter) for parameter in parameters],
-        _condition(request),
+        condition_of(request),
         reserved=name.lower() in BUILT_IN,
     )
     return Response(row, status_code=201 if created else 200, headers={"ETag": f'"{row["etag"]}"'})
@@ -74,7 +75,7 @@ async def remove_query(request: AnyRequest, name: FromPath[str]) -> None:
     saved = await context.call(context.control.queries.find, name)
     if saved is None and name.lower() in BUILT_IN:
         raise conflict("the query is built in and stays", name)
-    await context.call(context.control.queries.remove, person_of(request), name, _condition(request))
+    await context.call(context.control.queries.remove, person_of(request), name, condition_of(request))
 
 
 @post("/api/v1/queries/{name:str}/results", status_code=200, opt={"access": Access.READER})
@@ -96,15 +97,6 @@ async def _found(context: Context, name: str) -> Row:
     if name.lower() not in BUILT_IN:
         raise not_found("Query", name)
     return BUILT_IN[name.lower()].described()
-
-
-def _condition(request: AnyRequest) -> Condition:
-    """Return what the request's If-Match and If-None-Match ask for (RFC 9110)."""
-    match = request.headers.get("if-match")
-    etags = (
-        None if match is None else frozenset(part.strip().removeprefix("W/").strip('"') for part in match.split(","))
-    )
-    return Condition(etags, absent=request.headers.get("if-none-match", "").strip() == "*")
 
 
 HANDLERS = (list_queries, get_query, put_query, remove_query, ask_query)

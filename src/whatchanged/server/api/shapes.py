@@ -14,8 +14,8 @@ from whatchanged.records import tables
 from whatchanged.records.columns import ColumnType, Table
 
 __all__ = [
-    "Associations", "Changes", "Health", "Inventory", "InventoryGroups", "Machine", "MachineStates", "Machines",
-    "Tables", "answers",
+    "Associations", "Changes", "Health", "Inventory", "InventoryGroups", "Machine", "MachineStates", "Machines", "Rule",
+    "RuleCheck", "RuleTemplates", "RuleVersion", "RuleVersions", "Rules", "Tables", "answers",
 ]  # fmt: skip
 
 _TYPES: dict[ColumnType, Any] = {
@@ -101,6 +101,93 @@ class MachineStates(msgspec.Struct):
     """How many machines there are, by state."""
 
     value: dict[str, int]
+
+
+class RuleProblem(msgspec.Struct):
+    """Something wrong in a rule; `place` is its JSON path in the document."""
+
+    place: str
+    message: str
+    severity: str
+    """`error` (the part is left out), `warning` or `note`."""
+
+
+class RuleSource(msgspec.Struct, rename="camel"):
+    """A change tracking data source of a rule."""
+
+    name: str
+    extension_name: str
+    place: str
+    """JSON path of its settings in the document."""
+    files: int
+    """Enabled file items; none where files are not collected."""
+    registry: int
+    software: bool
+    services: bool
+    inventory: bool
+
+
+class Rule(msgspec.Struct, rename="camel"):
+    """A data collection rule."""
+
+    name: str
+    description: str
+    immutable_id: str
+    etag: str
+    created_at: str
+    updated_at: str
+    updated_by: str
+    sources: list[RuleSource]
+    problems: list[RuleProblem]
+    document: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    """As it was written."""
+    machines: int | msgspec.UnsetType = msgspec.UNSET
+    """In a list: active machines that it is for."""
+    confirmed: int | msgspec.UnsetType = msgspec.UNSET
+    """In a list: those of them that hold it as it is now."""
+
+
+class Rules(msgspec.Struct):
+    """The rules."""
+
+    value: list[Rule]
+
+
+class RuleVersion(msgspec.Struct):
+    """What a rule was at a time."""
+
+    id: int
+    etag: str
+    at: str
+    by: str
+    document: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class RuleVersions(msgspec.Struct):
+    """The versions of a rule."""
+
+    value: list[RuleVersion]
+
+
+class RuleTemplate(msgspec.Struct):
+    """What a new rule may begin with."""
+
+    name: str
+    description: str
+    document: dict[str, Any]
+
+
+class RuleTemplates(msgspec.Struct):
+    """The templates."""
+
+    value: list[RuleTemplate]
+
+
+class RuleCheck(msgspec.Struct):
+    """What is wrong with a document, and what it would collect."""
+
+    problems: list[RuleProblem]
+    sources: list[RuleSource]
 
 
 class Association(msgspec.Struct):

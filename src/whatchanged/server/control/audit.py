@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from whatchanged.records.times import now_ns, time_text
 from whatchanged.server.control import schema
 from whatchanged.server.control.database import Database
 
-__all__ = ["AuditLog", "note"]
+__all__ = ["AuditLog", "names_of", "note"]
 
 
 def note(connection: Connection, actor: str, action: str, target: str, **detail: object) -> None:
@@ -25,6 +26,15 @@ def note(connection: Connection, actor: str, action: str, target: str, **detail:
             detail=msgspec.json.encode(detail).decode(),
         )
     )
+
+
+def names_of(connection: Connection, actors: Collection[str]) -> dict[str, str]:
+    """Return the names of actors as people know them: an account's key, a token's name; else as the log has it."""
+    ids = {actor.removeprefix("token:") for actor in actors if actor.startswith("token:")}
+    tokens = schema.tokens
+    rows = connection.execute(select(tokens.c.id, tokens.c.name).where(tokens.c.id.in_(ids))).all()
+    known = {f"token:{row.id}": row.name for row in rows}
+    return {actor: known.get(actor, actor.removeprefix("account:")) for actor in actors}
 
 
 class AuditLog:

@@ -28,6 +28,7 @@ from whatchanged.server.control.rulebook import Rulebook
 from whatchanged.server.control.saved_queries import SavedQueries
 from whatchanged.server.control.senders import Senders
 from whatchanged.server.control.sessions import Sessions
+from whatchanged.server.control.standing import Standings
 from whatchanged.server.identity import MachineIdentity
 from whatchanged.wire import configuration as wire
 
@@ -56,6 +57,7 @@ class Control:
         self.sessions = Sessions(self.database)
         self.machines = Machines(self.database, self.workspace_id)
         self.rules = Rulebook(self.database)
+        self.standings = Standings(self.database)
         self.senders = Senders(self.database, self.workspace_id)
         self.queries = SavedQueries(self.database)
         self.requests = BackChannel(self.database)
@@ -88,13 +90,22 @@ class Control:
             etag=etag,
             configurations=configurations,
             requests=tuple(
-                wire.ServerRequest(id=one.id, request=one.request, kind=one.kind, rule=one.rule) for one in pending
+                wire.ServerRequest(id=one.id, request=one.request, kind=one.kind, rule=one.rule, document=one.document)
+                for one in pending
             ),
         )
 
-    def ask(self, actor: str, machine_id: str, request: RequestName, kind: str = "", rule: str = "") -> str:
+    def ask(
+        self,
+        actor: str,
+        machine_id: str,
+        request: RequestName,
+        kind: str = "",
+        rule: str = "",
+        document: str | None = None,
+    ) -> str:
         """Put a request on the back channel and wake the machine; returns its id."""
-        request_id = self.requests.ask(actor, machine_id, request, kind, rule)
+        request_id = self.requests.ask(actor, machine_id, request, kind, rule, document)
         self.changed(machine_id=machine_id)
         return request_id
 

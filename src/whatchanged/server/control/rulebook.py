@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from whatchanged import rules as rule_documents
-from whatchanged.errors import RuleError
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.rules import Intake
 from whatchanged.server.control import schema
-from whatchanged.server.control.audit import note
+from whatchanged.server.control.audit import names_of, note
+from whatchanged.server.control.conditions import Condition
 from whatchanged.server.control.database import Database
 from whatchanged.server.control.groups import ensure_group
 from whatchanged.server.control.refusals import bad_request, conflict, not_found
+from whatchanged.server.control.rule_reading import read, reread
 
 __all__ = ["AssignedRule", "Rulebook", "associate", "known_rule", "rules_of"]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.() -]{0,200}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _HISTORY = 100
 
 
@@ -43,14 +43,21 @@ class Rulebook:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, actor: str, name: str, document: bytes) -> tuple[dict[str, Any], bool]:
+    def put(
+        self,
+        actor: str,
+        name: str,
+        document: bytes,
+        condition: Condition = Condition(),  # noqa: B008 - immutable
+    ) -> tuple[dict[str, Any], bool]:
         """Create or replace a rule; returns it and whether it is new. Raises RuleError if it cannot be read."""
         _check_name(name)
-        text, problems = _read_document(document)
+        text = read(document).text
         etag = hashlib.sha256(text.encode()).hexdigest()[:32]
         now, key, table = now_ns(), name.lower(), schema.rules
         with self._database.write() as connection:
             before = connection.execute(select(table).where(table.c.key == key)).one_or_none()
+            condition.check(None if before is None else before.etag, "rule", name)
             if before is None:
                 immutable_id = f"dcr-{secrets.token_hex(16)}"
                 connection.execute(
@@ -74,24 +81,65 @@ class Rulebook:
                 _remember(connection, key, immutable_id, etag, text, actor)
                 note(connection, actor, "rule.put", name, etag=etag)
             row = connection.execute(select(table).where(table.c.key == key)).one()
-        return {**_described(row), "problems": problems}, before is None
+            authors = _authors(connection)
+        return {**_described(row, authors), "document": msgspec.json.decode(row.document)}, before is None
 
     def get(self, name: str) -> dict[str, Any]:
         """Return a rule with its document."""
         with self._database.read() as connection:
-            row = known_rule(connection, name)
-        return {**_described(row), "problems": _read_document(row.document.encode())[1]}
+            row, authors = known_rule(connection, name), _authors(connection)
+        return {**_described(row, authors), "document": msgspec.json.decode(row.document)}
 
-    def list_all(self) -> list[dict[str, Any]]:
-        """Return every rule, by name."""
+    def document(self, name: str) -> str:
+        """Return a rule's document as it is kept."""
+        with self._database.read() as connection:
+            return str(known_rule(connection, name).document)
+
+    def list_all(self, *, documents: bool = True) -> list[dict[str, Any]]:
+        """Return every rule, by name; with `documents` also what they say."""
         with self._database.read() as connection:
             rows = connection.execute(select(schema.rules).order_by(schema.rules.c.key)).all()
-        return [_described(row) for row in rows]
+            authors = _authors(connection)
+        return [
+            {**_described(row, authors), **({"document": msgspec.json.decode(row.document)} if documents else {})}
+            for row in rows
+        ]
 
-    def remove(self, actor: str, name: str) -> None:
+    def versions(self, name: str) -> list[dict[str, Any]]:
+        """Return what the rule was and is, the newest first: when, by whom; at most the last 100."""
+        table = schema.rule_history
+        with self._database.read() as connection:
+            rule = known_rule(connection, name)
+            # A rule that was removed and made anew begins anew.
+            mine = select(table.c.id, table.c.etag, table.c.at, table.c.actor).where(
+                table.c.key == rule.key, table.c.immutable_id == rule.immutable_id
+            )
+            rows = connection.execute(mine.order_by(table.c.id.desc())).all()
+            names = names_of(connection, {row.actor for row in rows})
+        return [_version(row, names) for row in rows]
+
+    def version(self, name: str, number: str) -> dict[str, Any]:
+        """Return one version, by its id, with its document."""
+        table = schema.rule_history
+        with self._database.read() as connection:
+            rule = known_rule(connection, name)
+            row = connection.execute(
+                select(table).where(
+                    table.c.key == rule.key,
+                    table.c.immutable_id == rule.immutable_id,
+                    table.c.id == (int(number) if _NUMBER.fullmatch(number) else 0),
+                )
+            ).one_or_none()
+            if row is None:
+                raise not_found("Version", number)
+            names = names_of(connection, {row.actor})
+        return {**_version(row, names), "document": msgspec.json.decode(row.document)}
+
+    def remove(self, actor: str, name: str, condition: Condition = Condition()) -> None:  # noqa: B008 - immutable
         """Remove a rule; refuses while it is associated."""
         with self._database.write() as connection:
             row = known_rule(connection, name)
+            condition.check(row.etag, "rule", name)
             used = select(func.count()).select_from(schema.associations).where(schema.associations.c.rule == row.key)
             if connection.execute(used).scalar_one():
                 raise conflict("the rule is associated; remove its associations first", name)
@@ -137,7 +185,7 @@ class Rulebook:
         query = select(table.c.document).where(table.c.immutable_id == immutable_id)
         with self._database.read() as connection:
             document = connection.execute(query).scalar_one_or_none()
-        return () if document is None else _intakes(document)
+        return () if document is None else reread(document).intakes
 
     def exists(self, immutable_id: str) -> bool:
         """Say whether there is a rule with this immutable id."""
@@ -186,11 +234,6 @@ def rules_of(connection: Connection, machines: Sequence[tuple[str, str]]) -> dic
     }
 
 
-@functools.lru_cache(maxsize=64)
-def _intakes(document: str) -> tuple[Intake, ...]:
-    return tuple(intake for rule in rule_documents.read(document) for intake in rule.intakes)
-
-
 def known_rule(connection: Connection, name: str) -> Row[Any]:
     """Return the row of a rule; refuses one that is not there."""
     row = connection.execute(select(schema.rules).where(schema.rules.c.key == name.lower())).one_or_none()
@@ -235,39 +278,37 @@ def _association(row: Row[Any]) -> dict[str, Any]:
     return {"name": row.name, "rule": row.rule_name, "machine": row.machine_id, "group": row.machine_group}
 
 
-def _described(row: Row[Any]) -> dict[str, Any]:
+def _described(row: Row[Any], authors: Mapping[str, str]) -> dict[str, Any]:
+    reading = reread(row.document)
     return {
         "name": row.name,
+        "description": reading.description,
         "immutableId": row.immutable_id,
         "etag": row.etag,
         "createdAt": time_text(row.created_at),
         "updatedAt": time_text(row.updated_at),
-        "document": msgspec.json.decode(row.document),
+        "updatedBy": authors.get(row.immutable_id, ""),
+        "sources": reading.sources,
+        "problems": reading.problems,
     }
+
+
+def _version(row: Any, names: Mapping[str, str]) -> dict[str, Any]:
+    return {"id": row.id, "etag": row.etag, "at": time_text(row.at), "by": names[row.actor]}
+
+
+def _authors(connection: Connection) -> dict[str, str]:
+    """Return who changed each rule last, by its immutable id."""
+    table = schema.rule_history
+    newest = select(func.max(table.c.id)).group_by(table.c.immutable_id)
+    rows = connection.execute(select(table.c.immutable_id, table.c.actor).where(table.c.id.in_(newest))).all()
+    names = names_of(connection, {row.actor for row in rows})
+    return {row.immutable_id: names[row.actor] for row in rows}
 
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise bad_request("a name is 1 to 200 letters, digits, spaces and -_.()", "name")
-
-
-def _read_document(document: bytes) -> tuple[str, list[dict[str, str]]]:
-    """Return the document's text and what is wrong with it; raises RuleError if nothing in it can be read."""
-    found = rule_documents.read(document)
-    if len(found) > 1:
-        raise bad_request(f"the document holds {len(found)} rules; put each under its own name", "properties")
-    problems = [
-        {"place": problem.place, "message": problem.message, "severity": str(problem.severity)}
-        for rule in found
-        for problem in rule.problems
-    ]
-    text = document.decode("utf-8-sig")
-    try:
-        msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        # The reader of rules is more lenient (1e999, halves of surrogates); what is kept must come out again.
-        raise RuleError(f"is no JSON: {error}") from error
-    return text, problems
 
 
 def _remember(connection: Connection, key: str, immutable_id: str, etag: str, text: str, actor: str) -> None:

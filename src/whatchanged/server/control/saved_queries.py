@@ -13,11 +13,12 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from whatchanged.records.times import now_ns, time_text
 from whatchanged.server.control import schema
 from whatchanged.server.control.audit import note
+from whatchanged.server.control.conditions import Condition
 from whatchanged.server.control.database import Database
 from whatchanged.server.control.people import Person
-from whatchanged.server.control.refusals import bad_request, conflict, not_found, precondition
+from whatchanged.server.control.refusals import bad_request, conflict, not_found
 
-__all__ = ["Condition", "QueryContent", "SavedQueries"]
+__all__ = ["QueryContent", "SavedQueries"]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.() -]{0,199}", re.ASCII)
 _MOST = 10_000
@@ -31,22 +32,6 @@ class QueryContent(msgspec.Struct, frozen=True):
     description: Annotated[str, msgspec.Meta(max_length=4000)] = ""
     category: Annotated[str, msgspec.Meta(max_length=100)] = ""
     tags: Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=100)], ...], msgspec.Meta(max_length=20)] = ()  # fmt: skip # noqa: E501
-
-
-class Condition(msgspec.Struct, frozen=True):
-    """What must hold for a change to be made (If-Match, If-None-Match: *)."""
-
-    etags: frozenset[str] | None = None
-    """The query is one of these; with `*`: any."""
-    absent: bool = False
-    """There is no query of the name yet."""
-
-    def check(self, etag: str | None, name: str) -> None:
-        """Refuse unless it holds for the query as it is (None: it is not there)."""
-        if self.absent and etag is not None:
-            raise precondition("there is a query of this name already", name)
-        if self.etags is not None and (etag is None or not self.etags & {etag, "*"}):
-            raise precondition("the query was changed since, or is gone", name)
 
 
 class SavedQueries:
@@ -80,7 +65,7 @@ class SavedQueries:
         }
         with self._database.write() as connection:
             before = _row(connection, name)
-            condition.check(None if before is None else before.etag, name)
+            condition.check(None if before is None else before.etag, "query", name)
             by = {"updated_at": now_ns(), "updated_by": person.name}
             if before is None:
                 if reserved:
@@ -112,7 +97,7 @@ class SavedQueries:
         table = schema.saved_queries
         with self._database.write() as connection:
             row = _row(connection, name)
-            condition.check(None if row is None else row.etag, name)
+            condition.check(None if row is None else row.etag, "query", name)
             if row is None:
                 raise not_found("Query", name)
             connection.execute(delete(table).where(table.c.key == row.key))

@@ -229,6 +229,7 @@ requests = Table(
     Column("request", String(16), nullable=False),
     Column("kind", String(32), nullable=False),
     Column("rule", String(256), nullable=False),
+    Column("document", Text),  # of a preview, until it is answered
     Column("state", String(16), nullable=False),  # "pending", "delivered", "answered"
     Column("created_at", BigInteger, nullable=False),
     Column("created_by", String(128), nullable=False),

@@ -7,8 +7,9 @@ from whatchanged.server.control.migrations.versions import (
     v0002_senders,
     v0003_saved_queries,
     v0004_sign_in,
+    v0005_previews,
 )
 
 __all__ = ["STEPS"]
 
-STEPS = (v0001_first, v0002_senders, v0003_saved_queries, v0004_sign_in)
+STEPS = (v0001_first, v0002_senders, v0003_saved_queries, v0004_sign_in, v0005_previews)
