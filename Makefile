@@ -23,6 +23,7 @@ run: $(VENV)/.run $(PORTAL)
 
 test: $(VENV)/.dev $(PORTAL)
 	tests/system-packages
+	packaging/build-portal $(BIN)/python test
 	tests/vendor-parser $(BIN)/python
 	tests/azure-monitor-query $(BIN)/python
 	tests/windows-python $(BIN)/python

@@ -1,10 +1,11 @@
 """`python -m benchmarks [name …]`: measure, print ratios. Without a name: everything.
 
-Names: scan, ingestion, latency, idle, upgrade, unpack, compile, query, registry.
+Names: scan, ingestion, latency, idle, upgrade, unpack, compile, query, registry, portal.
 
 make bench ARGS="scan --tree /usr --rounds 1"
 make bench ARGS="ingestion --machines 1000 --rows 200"
 make bench ARGS="query --table-rows 2000000"
+make bench ARGS="portal --portal-data /var/tmp/large"
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ assert sys.platform != "win32"
 
 import argparse
 
-from benchmarks import cost, ingestion, questions, registry, scan, watching
+from benchmarks import cost, ingestion, portal, questions, registry, scan, watching
 from benchmarks.table import Measure, show
 
-_NAMES = ("scan", "ingestion", "latency", "idle", "upgrade", "unpack", "compile", "query", "registry")
+_NAMES = ("scan", "ingestion", "latency", "idle", "upgrade", "unpack", "compile", "query", "registry", "portal")
 
 
 def main() -> None:
@@ -40,6 +41,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10, help="pairs with and without us (default 10)")
     parser.add_argument("--table-rows", type=int, default=10_000_000, help="rows that are asked (default 10000000)")
     parser.add_argument("--members", type=int, default=64_000, help="files in the archive to unpack (default 64000)")
+    parser.add_argument("--portal-machines", type=int, default=10_000, help="machines of the portal (default 10000)")
+    parser.add_argument("--portal-changes", type=int, default=1_000_000, help="their changes (default 1000000)")
+    parser.add_argument("--portal-data", default="", help="keep what was made for the portal here, and use it again")
     options = parser.parse_args()
     if unknown := set(options.names) - set(_NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)}")
@@ -71,6 +75,8 @@ def main() -> None:
         found, said = registry.latency(options.changes)
         measures += found
         notes += said
+    if "portal" in names:
+        measures += portal.measure(options.portal_data, options.portal_machines, options.portal_changes)
     show(measures, notes)
 
 

@@ -33,4 +33,14 @@ export function sizeText(bytes: number): string {
   return `${(bytes / 1024 ** power).toFixed(1)} ${"KMGTP"[power - 1]}iB (${NUMBER.format(bytes)} B)`;
 }
 
+const TIMES = new Set(["TimeGenerated", "IngestedAt", "PreviousSeen", "InstalledAt"]);
+
+/** Return a value of a table as a cell shows it; `column` says what it is. */
+export function cellOf(column: string, value: Value | undefined): string {
+  if (value === null || value === undefined || value === "") return "";
+  if (column === "Size" || column === "PreviousSize") return sizeText(Number(value));
+  if (TIMES.has(column) || /^(Previous)?Date/.test(column)) return whenText(value);
+  return String(value);
+}
+
 export const numberText = (value: number) => NUMBER.format(value);

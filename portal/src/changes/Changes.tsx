@@ -2,18 +2,21 @@ import { Badge, Button, makeStyles, Spinner, Switch, Text, tokens } from "@fluen
 import { CodeRegular, PauseRegular, PlayRegular } from "@fluentui/react-icons";
 import { useMemo, useState } from "react";
 import { FilterBar } from "../filter/FilterBar";
-import { type Filter, Written, write } from "../filter/filter";
+import { type FieldName, type Filter, Written, write } from "../filter/filter";
 import { useFilter } from "../filter/useFilter";
-import { type Column, Grid, type Line } from "../grid/Grid";
+import { ColumnChooser, useColumns } from "../grid/Columns";
+import { type Column, Grid, type Line, type Order } from "../grid/Grid";
+import { orderOf, orderText } from "../grid/order";
 import { go, usePlace } from "../location";
-import { agoText, whenText } from "../moments";
+import { agoText, cellOf, numberText, whenText } from "../moments";
 import { Heading } from "../shell/Heading";
 import { Problem } from "../states/Problem";
 import { WhyEmpty } from "../states/WhyEmpty";
 import { visible } from "../text";
 import { Details } from "./Details";
+import { type Gap, gapText, useGaps } from "./gaps";
 import { actorText, type Change, itemName, kindText, whatChanged } from "./rows";
-import { useChanges } from "./useChanges";
+import { type Listed, useChanges } from "./useChanges";
 
 const useStyles = makeStyles({
   place: { display: "flex", flexGrow: 1, minHeight: 0 },
@@ -41,9 +44,29 @@ export function Category({ value }: { value: string | null | undefined }) {
   );
 }
 
+/** A column of the table as it is, for whoever chooses it. */
+function extra(name: keyof Change & string, label: string, width = "11rem", field?: FieldName): Column<Change> {
+  const text = (row: Change) => cellOf(name, row[name]);
+  return {
+    id: name,
+    label,
+    width,
+    text,
+    extra: true,
+    ...(field ? { field, value: (row: Change) => String(row[name] ?? "") } : {}),
+  };
+}
+
 const COLUMNS: Column<Change>[] = [
-  { id: "time", label: "Time", width: "12rem", text: (row) => whenText(row.TimeGenerated) },
-  { id: "machine", label: "Machine", width: "minmax(7rem, 1fr)", text: (row) => row.Computer ?? "", field: "machine" },
+  { id: "time", label: "Time", width: "12rem", text: (row) => whenText(row.TimeGenerated), sorts: true },
+  {
+    id: "machine",
+    label: "Machine",
+    width: "minmax(7rem, 1fr)",
+    text: (row) => row.Computer ?? "",
+    field: "machine",
+    sorts: true,
+  },
   {
     id: "kind",
     label: "Kind",
@@ -51,6 +74,7 @@ const COLUMNS: Column<Change>[] = [
     text: (row) => kindText(row.ConfigChangeType),
     field: "kind",
     value: (row) => row.ConfigChangeType ?? "",
+    sorts: true,
   },
   {
     id: "category",
@@ -59,8 +83,9 @@ const COLUMNS: Column<Change>[] = [
     text: (row) => row.ChangeCategory ?? "",
     look: (row) => <Category value={row.ChangeCategory} />,
     field: "category",
+    sorts: true,
   },
-  { id: "item", label: "Item", width: "minmax(12rem, 3fr)", text: itemName, field: "item" },
+  { id: "item", label: "Item", width: "minmax(12rem, 3fr)", text: itemName, field: "item", sorts: true },
   { id: "what", label: "What", width: "minmax(10rem, 2fr)", text: whatChanged },
   {
     id: "who",
@@ -70,7 +95,38 @@ const COLUMNS: Column<Change>[] = [
     field: "program",
     value: (row) => row.InitiatingProcessName ?? "",
   },
+  extra("FieldsChanged", "Fields changed", "14rem"),
+  extra("Previous", "Version before"),
+  extra("Current", "Version after"),
+  extra("PreviousSize", "Size before"),
+  extra("Size", "Size after"),
+  extra("PreviousDateModified", "Modified before"),
+  extra("DateModified", "Modified after"),
+  extra("PreviousAttributes", "Attributes before"),
+  extra("Attributes", "Attributes after"),
+  extra("PreviousAcls", "Owner and access before", "14rem"),
+  extra("Acls", "Owner and access after", "14rem"),
+  extra("PreviousFileContentChecksum", "Checksum before", "14rem"),
+  extra("FileContentChecksum", "Checksum after", "14rem"),
+  extra("PreviousValueData", "Value before"),
+  extra("ValueData", "Value after"),
+  extra("SvcPreviousState", "State before"),
+  extra("SvcState", "State after", "11rem", "state"),
+  extra("SvcPreviousStartupType", "Startup before"),
+  extra("SvcStartupType", "Startup after"),
+  extra("Publisher", "Publisher", "12rem", "publisher"),
+  extra("PreviousSeen", "Seen before", "12rem"),
+  extra("DetectedBy", "Detected by", "8rem"),
+  extra("RuleName", "Rule"),
+  extra("InitiatingProcessAccountName", "Account", "9rem", "account"),
+  extra("InitiatingProcessCommandLine", "Command line", "18rem"),
+  extra("ExplainedBy", "Explained by"),
+  extra("TransactionId", "Transaction", "19rem", "transaction"),
+  extra("IngestedAt", "Arrived", "12rem"),
+  extra("ChangeId", "Change id", "19rem"),
 ];
+
+const NEWEST: Order = { column: "time", descending: true };
 
 /** Rows of one transaction go under one line, where its newest row stands. */
 function grouped(rows: Change[], opened: Set<string>, toggle: (id: string) => void): Line<Change>[] {
@@ -107,24 +163,63 @@ function questionOf(filter: Filter): URLSearchParams {
   return next;
 }
 
+/** Put what is not known where it stands in time; `rows` are ordered by it. */
+function withGaps(lines: Line<Change>[], gaps: Gap[], descending: boolean, whole: boolean): Line<Change>[] {
+  if (!gaps.length) return lines;
+  const moment = (gap: Gap) => (descending ? gap.to : gap.from);
+  const waiting = [...gaps].sort((a, b) => (moment(a) - moment(b)) * (descending ? -1 : 1));
+  const all: Line<Change>[] = [];
+  const put = (row: Change) => {
+    const gap = waiting.shift();
+    if (gap) all.push({ key: `gap-${gap.computer}-${gap.from}-${gap.to}-${gap.reason}`, row, note: gapText(gap) });
+  };
+  for (const line of lines) {
+    const time = Date.parse(line.row.TimeGenerated ?? "");
+    for (let gap = waiting[0]; gap && !line.inGroup; gap = waiting[0]) {
+      // It begins and ends with rows: between them it stands.
+      if (descending ? moment(gap) <= time : moment(gap) >= time) break;
+      put(line.row);
+    }
+    all.push(line);
+  }
+  const last = lines.at(-1);
+  // Older ones stand below what is not loaded yet.
+  while (whole && last && waiting.length) put(last.row);
+  return all;
+}
+
 export default function Changes() {
   const styles = useStyles();
   const { path, query } = usePlace();
   const { filter, narrow } = useFilter();
   const [paused, setPaused] = useState(false);
   const [opened, setOpened] = useState<Set<string>>(new Set());
-  const { pages, rows, live, waiting } = useChanges(filter, paused);
+  const columns = useColumns("changes", COLUMNS);
+  const sorting = query.get("sort");
+  const listed: Listed = useMemo(
+    () => ({
+      filter,
+      order: orderOf(sorting, COLUMNS) ?? NEWEST,
+      extra: columns.filter((column) => column.extra).map((column) => column.id),
+    }),
+    [filter, sorting, columns],
+  );
+  const { pages, rows, live, waiting } = useChanges(listed, paused);
+  const gaps = useGaps(filter, pages.isSuccess);
   const grouping = query.get("group") === "transaction";
   const selected = query.get("change") ?? undefined;
+  const { order } = listed;
 
   const lines = useMemo(() => {
-    if (!grouping) return rows.map((row) => ({ key: row.ChangeId ?? "", row }));
-    return grouped(rows, opened, (id) => {
+    const toggle = (id: string) => {
       const next = new Set(opened);
       if (!next.delete(id)) next.add(id);
       setOpened(next);
-    });
-  }, [rows, grouping, opened]);
+    };
+    const all = grouping ? grouped(rows, opened, toggle) : rows.map((row) => ({ key: row.ChangeId ?? "", row }));
+    if (order.column !== "time" || pages.isPlaceholderData) return all;
+    return withGaps(all, gaps.data ?? [], order.descending, !pages.hasNextPage);
+  }, [rows, grouping, opened, gaps.data, order, pages.hasNextPage, pages.isPlaceholderData]);
 
   const place = (name: string, value: string | null) => {
     const next = new URLSearchParams(query);
@@ -155,6 +250,7 @@ export default function Changes() {
         <Button appearance="subtle" icon={<CodeRegular />} onClick={() => go("/query", questionOf(filter))}>
           Query this
         </Button>
+        <ColumnChooser list="changes" all={COLUMNS} shown={columns} />
         {paused && waiting && <Badge color="brand">new changes</Badge>}
       </FilterBar>
       <div className={styles.place}>
@@ -165,7 +261,9 @@ export default function Changes() {
           {rows.length > 0 && (
             <Grid
               label="Changes"
-              columns={COLUMNS}
+              columns={columns}
+              order={order}
+              sort={(next) => place("sort", orderText(next, NEWEST))}
               lines={lines}
               selected={selected}
               narrow={narrow}
@@ -186,7 +284,7 @@ export default function Changes() {
           )}
           <footer className={styles.foot}>
             <Text size={200} role="status">
-              {rows.length === 1 ? "1 change" : `${rows.length} changes`}
+              {rows.length === 1 ? "1 change" : `${numberText(rows.length)} changes`}
               {pages.hasNextPage ? ", more below" : ""}
               {paused ? ", paused" : live ? ", live" : ", the server is not heard; trying again"}
               {cut ? `, not all: ${cut}` : ""}

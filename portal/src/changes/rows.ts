@@ -1,5 +1,7 @@
 /** Changes as the list shows them: which columns are asked for, what an item is called, what happened to it. */
 import type { ChangeRow, Row } from "../api/client";
+import { ITEM } from "../filter/filter";
+import type { Order } from "../grid/Grid";
 
 export const LISTED = [
   "ChangeId",
@@ -89,9 +91,27 @@ export function actorText(row: Change): string {
   return who || (row.ExplainedBy ?? "");
 }
 
-/** Newest first; the id breaks ties, as in the query. */
-export function newestFirst(one: Change, other: Change): number {
-  const [a, b] = [one.TimeGenerated ?? "", other.TimeGenerated ?? ""];
-  if (a !== b) return a < b ? 1 : -1;
-  return (one.ChangeId ?? "") < (other.ChangeId ?? "") ? 1 : -1;
+/** Orders that the list can be had in: what they go by, for the server and here. Ties are broken newest first. */
+export const ORDERS: Record<string, { expression: string; of: (row: Change) => string }> = {
+  machine: { expression: "Computer", of: (row) => row.Computer ?? "" },
+  kind: { expression: "ConfigChangeType", of: (row) => row.ConfigChangeType ?? "" },
+  category: { expression: "ChangeCategory", of: (row) => row.ChangeCategory ?? "" },
+  item: { expression: ITEM, of: itemName },
+};
+
+const text = (a: string, b: string) => (a === b ? 0 : a < b ? -1 : 1);
+
+/** Return what compares two rows as the query orders them. */
+export function comparing({ column, descending }: Order): (one: Change, other: Change) => number {
+  const by = ORDERS[column];
+  const down = descending ? -1 : 1;
+  return (one, other) => {
+    if (by) {
+      const found = text(by.of(one), by.of(other));
+      if (found) return found * down;
+    }
+    const time =
+      text(one.TimeGenerated ?? "", other.TimeGenerated ?? "") || text(one.ChangeId ?? "", other.ChangeId ?? "");
+    return by ? -time : time * down;
+  };
 }

@@ -4,7 +4,8 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useArrivals } from "../api/arrivals";
 import { ask } from "../api/client";
 import { Asking, type Filter } from "../filter/filter";
-import { asChange, type Change, LISTED, newestFirst } from "./rows";
+import type { Order } from "../grid/Grid";
+import { asChange, type Change, comparing, LISTED, ORDERS } from "./rows";
 
 const PAGE = 200;
 /** Rows that one look for what has arrived takes at most. */
@@ -15,6 +16,8 @@ const OVERLAP = "1m";
 interface Place {
   time: string;
   id: string;
+  /** What the list is ordered by, if not the time. */
+  key: string;
 }
 
 interface Page {
@@ -22,46 +25,85 @@ interface Page {
   cut: string;
 }
 
-/** Return the line that lets through what stands on one side of a place. */
-function beside(asking: Asking, place: Place, side: "<" | ">"): string {
-  const time = asking.value(place.time, "datetime");
-  const id = asking.value(place.id);
-  return `| where TimeGenerated ${side} ${time} or (TimeGenerated == ${time} and strcmp(ChangeId, ${id}) ${side} 0)\n`;
+/** What a list is of: the rows that a filter lets through, in an order, with columns beside the usual ones. */
+export interface Listed {
+  filter: Filter;
+  order: Order;
+  extra: string[];
 }
 
-async function page(filter: Filter, before: Place | null, signal: AbortSignal): Promise<Page> {
+/** Return the line that lets through what stands after a place, or before it. */
+function beside(asking: Asking, { column, descending }: Order, place: Place, after: boolean): string {
+  const time = asking.value(place.time, "datetime");
+  const id = asking.value(place.id);
+  const by = ORDERS[column];
+  const later = (by || descending) === after ? "<" : ">";
+  const within = `TimeGenerated ${later} ${time} or (TimeGenerated == ${time} and strcmp(ChangeId, ${id}) ${later} 0)`;
+  if (!by) return `| where ${within}\n`;
+  const key = asking.value(place.key);
+  const side = descending === after ? "<" : ">";
+  return `| extend Key = ${by.expression}\n| where strcmp(Key, ${key}) ${side} 0 or (Key == ${key} and (${within}))\n`;
+}
+
+function ordered({ column, descending }: Order): string {
+  const by = ORDERS[column];
+  const down = descending ? "desc" : "asc";
+  if (!by) return `| order by TimeGenerated ${down}, ChangeId ${down}\n`;
+  return `| order by ${by.expression} ${down}, TimeGenerated desc, ChangeId desc\n`;
+}
+
+const columnsOf = ({ extra }: Listed) => [...new Set<string>([...LISTED, ...extra])].join(", ");
+
+async function page(listed: Listed, before: Place | null, signal: AbortSignal): Promise<Page> {
   const asking = new Asking();
-  const where = asking.where(filter, "ConfigurationChange");
-  const place = before ? beside(asking, before, "<") : "";
-  const text = `ConfigurationChange\n${where}${place}| order by TimeGenerated desc, ChangeId desc\n| take ${PAGE}\n| project ${LISTED.join(", ")}`;
+  const where = asking.where(listed.filter, "ConfigurationChange");
+  const place = before ? beside(asking, listed.order, before, true) : "";
+  const text = `ConfigurationChange\n${where}${place}${ordered(listed.order)}| take ${PAGE}\n| project ${columnsOf(listed)}`;
   const { rows, cut } = await ask(asking.question(text), signal);
   return { rows: rows.map(asChange), cut };
 }
 
 /** What was stored since, and stands above `end`: what stands below comes with its page. */
-async function arrived(filter: Filter, since: string, end: Place | null, signal: AbortSignal): Promise<Change[]> {
+async function arrived(listed: Listed, since: string, end: Place | null, signal: AbortSignal): Promise<Change[]> {
   const asking = new Asking();
-  const where = asking.where(filter, "ConfigurationChange") + (end ? beside(asking, end, ">") : "");
   const after = since ? `| where IngestedAt >= ${asking.value(since, "datetime")} - ${OVERLAP}\n` : "";
-  const text = `ConfigurationChange\n${where}${after}| order by IngestedAt desc\n| take ${MOST}\n| project ${LISTED.join(", ")}`;
+  const where =
+    asking.where(listed.filter, "ConfigurationChange") + (end ? beside(asking, listed.order, end, false) : "");
+  const text = `ConfigurationChange\n${after}${where}| order by IngestedAt desc\n| take ${MOST}\n| project ${columnsOf(listed)}`;
   return (await ask(asking.question(text), signal)).rows.map(asChange);
 }
 
 /** Return where a page ends; null: with it everything ends. */
-function after(last: Page | undefined): Place | null {
+function after(last: Page | undefined, { column }: Order): Place | null {
   const row = last?.rows.length === PAGE ? last.rows.at(-1) : undefined;
-  return row ? { time: row.TimeGenerated ?? "", id: row.ChangeId ?? "" } : null;
+  return row ? { time: row.TimeGenerated ?? "", id: row.ChangeId ?? "", key: ORDERS[column]?.of(row) ?? "" } : null;
 }
 
-const latest = (rows: Change[]) =>
-  rows
-    .map((row) => row.IngestedAt ?? "")
-    .sort()
-    .at(-1) ?? "";
+function latest(rows: Change[]): string {
+  let found = "";
+  for (const { IngestedAt } of rows) if (IngestedAt && IngestedAt > found) found = IngestedAt;
+  return found;
+}
 
-export function useChanges(filter: Filter, paused: boolean) {
+/** Return two lists in order as one. */
+function merged(fresh: Change[], known: Change[], compare: (one: Change, other: Change) => number): Change[] {
+  const sorted = [...fresh].sort(compare);
+  const all: Change[] = [];
+  let next = 0;
+  for (const row of known) {
+    for (let one = sorted[next]; one && compare(one, row) < 0; one = sorted[next]) {
+      all.push(one);
+      next += 1;
+    }
+    all.push(row);
+  }
+  return [...all, ...sorted.slice(next)];
+}
+
+export function useChanges(listed: Listed, paused: boolean) {
   const client = useQueryClient();
-  const key = useMemo(() => ["changes", filter], [filter]);
+  const { order } = listed;
+  const key = useMemo(() => ["changes", listed], [listed]);
   const [fresh, setFresh] = useState<Change[]>([]);
   const [waiting, setWaiting] = useState(false);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another filter begins anew
@@ -72,9 +114,9 @@ export function useChanges(filter: Filter, paused: boolean) {
 
   const pages = useInfiniteQuery({
     queryKey: key,
-    queryFn: ({ pageParam, signal }) => page(filter, pageParam, signal),
+    queryFn: ({ pageParam, signal }) => page(listed, pageParam, signal),
     initialPageParam: null as Place | null,
-    getNextPageParam: after,
+    getNextPageParam: (last) => after(last, order),
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 60_000,
     // The list stays, and the focus in it, until what another filter lets through is there.
@@ -88,7 +130,7 @@ export function useChanges(filter: Filter, paused: boolean) {
       const loaded = client.getQueryData<InfiniteData<Page>>(key);
       if (!loaded) return;
       const rows = [...loaded.pages.flatMap((one) => one.rows), ...known.current];
-      const found = await arrived(filter, latest(rows), after(loaded.pages.at(-1)), signal);
+      const found = await arrived(listed, latest(rows), after(loaded.pages.at(-1), order), signal);
       const old = new Set(rows.map((row) => row.ChangeId));
       const news = [...found.filter((row) => !old.has(row.ChangeId)), ...known.current];
       setWaiting(false);
@@ -102,11 +144,11 @@ export function useChanges(filter: Filter, paused: boolean) {
         setFresh([]);
       } else if (news.length > known.current.length) setFresh(news);
     },
-    [client, key, filter],
+    [client, key, listed, order],
   );
   const note = useCallback(async () => setWaiting(true), []);
   const live = useArrivals(paused ? note : look, {
-    topic: JSON.stringify(filter),
+    topic: JSON.stringify(listed),
     ready: pages.isSuccess && !pages.isPlaceholderData,
     first: !paused,
   });
@@ -115,8 +157,12 @@ export function useChanges(filter: Filter, paused: boolean) {
     const known = pages.data?.pages.flatMap((one) => one.rows) ?? [];
     if (!fresh.length) return known;
     const mine = new Set(known.map((row) => row.ChangeId));
-    return [...fresh.filter((row) => !mine.has(row.ChangeId)), ...known].sort(newestFirst);
-  }, [pages.data, fresh]);
+    return merged(
+      fresh.filter((row) => !mine.has(row.ChangeId)),
+      known,
+      comparing(order),
+    );
+  }, [pages.data, fresh, order]);
 
   return { pages, rows, live, waiting };
 }

@@ -1,7 +1,7 @@
 import { makeStyles, SearchBox, Tag, TagGroup, tokens } from "@fluentui/react-components";
 import { type ReactNode, useEffect, useState } from "react";
 import { visible } from "../text";
-import { FIELDS, type Table, without } from "./filter";
+import { FIELDS, isLocal, type Table, without, zoneOf } from "./filter";
 import { TimeRange } from "./TimeRange";
 import { useFilter } from "./useFilter";
 
@@ -62,7 +62,7 @@ export function FilterBar({ table, timed = true, children }: FilterBarProps) {
           {filter.conditions.map((condition) => {
             const used = table in FIELDS[condition.field].in;
             const words = visible(
-              `${FIELDS[condition.field].label} ${condition.not ? "is not" : "is"} ${condition.values.map((value) => value || "(nothing)").join(" or ")}`,
+              `${FIELDS[condition.field].label}${isLocal(condition.field) ? ` (${zoneOf(filter)})` : ""} ${condition.not ? "is not" : "is"} ${condition.values.map((value) => value || "(nothing)").join(" or ")}`,
             );
             return (
               <Tag

@@ -10,6 +10,8 @@ interface Field {
   in: Partial<Record<Table, string>>;
   /** The column is a list, comma-separated: any of it counts. */
   list?: true;
+  /** It speaks of the clock on the wall: `LOCAL` in its expression stands for the time there. */
+  local?: true;
 }
 
 export const ITEM =
@@ -33,10 +35,11 @@ export const FIELDS = {
   version: { label: "Version", in: { ConfigurationData: "CurrentVersion" } },
   state: { label: "State", in: both("SvcState") },
   weekday: {
-    label: "Weekday (UTC, 0 is Sunday)",
-    in: { ConfigurationChange: "tostring(toint(dayofweek(TimeGenerated) / 1d))" },
+    label: "Weekday (0 is Sunday)",
+    in: { ConfigurationChange: "tostring(toint(dayofweek(LOCAL) / 1d))" },
+    local: true,
   },
-  hour: { label: "Hour (UTC)", in: { ConfigurationChange: "tostring(hourofday(TimeGenerated))" } },
+  hour: { label: "Hour", in: { ConfigurationChange: "tostring(hourofday(LOCAL))" }, local: true },
   transaction: { label: "Transaction", in: { ConfigurationChange: "TransactionId" } },
 } as const satisfies Record<string, Field>;
 
@@ -45,6 +48,9 @@ export type FieldName = keyof typeof FIELDS;
 export const FIELD_NAMES = Object.keys(FIELDS) as FieldName[];
 
 const field = (name: FieldName): Field => FIELDS[name];
+
+/** Whether what a condition means depends on the time zone. */
+export const isLocal = (name: FieldName) => field(name).local === true;
 
 export interface Condition {
   field: FieldName;
@@ -71,6 +77,21 @@ export interface Filter {
   to: string;
   text: string;
   conditions: Condition[];
+  /** Time zone of hours and weekdays (IANA), if they were chosen in another than that of this browser. */
+  zone?: string;
+}
+
+const HERE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
+/** Return the time zone that hours and weekdays are of: whoever gets a link sees what was sent. */
+export const zoneOf = (filter: Filter) => filter.zone ?? HERE;
+
+function isZone(name: string): boolean {
+  try {
+    return Boolean(new Intl.DateTimeFormat("en", { timeZone: name }));
+  } catch {
+    return false; // RangeError: there is none of this name
+  }
 }
 
 export function read(query: URLSearchParams): Filter {
@@ -82,7 +103,9 @@ export function read(query: URLSearchParams): Filter {
       if (values.length) conditions.push({ field: name, not, values });
     }
   }
+  const zone = query.get("zone");
   return {
+    ...(zone && isZone(zone) ? { zone } : {}),
     window: named in WINDOWS ? (named as Window) : AS_USUAL,
     from: moment(query.get("from")),
     to: moment(query.get("to")),
@@ -100,13 +123,14 @@ function moment(text: string | null): string {
 export function write(filter: Filter, query: URLSearchParams): URLSearchParams {
   const written = new URLSearchParams();
   for (const [name, value] of query) {
-    if (!/^((is|not)\..*|in|from|to|text)$/.test(name)) written.append(name, value);
+    if (!/^((is|not)\..*|in|from|to|text|zone)$/.test(name)) written.append(name, value);
   }
   if (filter.from || filter.to) {
     if (filter.from) written.set("from", filter.from);
     if (filter.to) written.set("to", filter.to);
   } else if (filter.window !== AS_USUAL) written.set("in", filter.window);
   if (filter.text) written.set("text", filter.text);
+  if (filter.conditions.some((one) => isLocal(one.field))) written.set("zone", zoneOf(filter));
   for (const { field: name, not, values } of filter.conditions) {
     for (const value of values) written.append(`${not ? "not" : "is"}.${name}`, value);
   }
@@ -163,7 +187,7 @@ export class Asking {
     const lines: string[] = [];
     if (timed) lines.push(...this.times(filter));
     for (const condition of filter.conditions) {
-      const line = this.condition(condition, table);
+      const line = this.condition(condition, table, zoneOf(filter));
       if (line) lines.push(line);
     }
     if (filter.text) {
@@ -188,10 +212,16 @@ export class Asking {
     return lines;
   }
 
-  private condition(condition: Condition, table: Table): string {
-    const { in: columns, list } = field(condition.field);
-    const column = columns[table];
-    if (!column) return "";
+  /** Return an expression over a table, with the time there in place of `LOCAL`. */
+  local(expression: string, zone: string): string {
+    return expression.replace("LOCAL", `datetime_utc_to_local(TimeGenerated, ${this.value(zone)})`);
+  }
+
+  private condition(condition: Condition, table: Table, zone: string): string {
+    const { in: columns, list, local } = field(condition.field);
+    const named = columns[table];
+    if (!named) return "";
+    const column = local ? this.local(named, zone) : named;
     const names = condition.values.map((value) => this.value(value));
     if (list) {
       const any = names.map((name) => `strcat(',', ${column}, ',') contains_cs strcat(',', ${name}, ',')`).join(" or ");

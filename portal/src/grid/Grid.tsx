@@ -1,9 +1,8 @@
 /**
  * Rows in columns, of which only those in sight are in the document. One stop of the Tab key; arrows move inside,
- * Enter opens a row, `f` asks what to do with a cell.
+ * Enter opens a row, `f` asks what to do with a cell. Above the first row stand the heads: there Enter sorts.
  */
 import {
-  Button,
   Menu,
   MenuItem,
   MenuList,
@@ -13,13 +12,22 @@ import {
   type PositioningVirtualElement,
   tokens,
 } from "@fluentui/react-components";
-import { CopyRegular, FilterAddRegular, FilterDismissRegular, MoreHorizontalRegular } from "@fluentui/react-icons";
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, type ReactElement, type ReactNode, useEffect, useId, useRef, useState } from "react";
+import { CopyRegular, FilterAddRegular, FilterDismissRegular } from "@fluentui/react-icons";
+import {
+  type KeyboardEvent,
+  type ReactElement,
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useId,
+  useRef,
+  useState,
+} from "react";
 import type { FieldName } from "../filter/filter";
 import { useNarrow } from "../shell/media";
-import { Name } from "../states/Name";
 import { visible } from "../text";
+import { Row, useRowStyles } from "./Row";
+import { useScroll } from "./useScroll";
 
 export interface Column<T> {
   id: string;
@@ -32,6 +40,10 @@ export interface Column<T> {
   /** What "only this" and "not this" speak of; its value, if it is not the text. */
   field?: FieldName;
   value?: (row: T) => string;
+  /** Whether the list can be had in its order. */
+  sorts?: true;
+  /** Shown only to whoever chooses it. */
+  extra?: true;
   /** Numbers stand one below the other. */
   numeric?: boolean;
 }
@@ -45,10 +57,17 @@ export interface Action {
 
 export interface Line<T> {
   key: string;
-  /** The row; of a group, its newest. */
+  /** The row; of a group, its newest; of a note, that before it. */
   row: T;
   group?: { label: string; open: boolean; toggle: () => void };
   inGroup?: boolean;
+  /** Words that stand among the rows. */
+  note?: string;
+}
+
+export interface Order {
+  column: string;
+  descending: boolean;
 }
 
 interface GridProps<T> {
@@ -62,11 +81,8 @@ interface GridProps<T> {
   narrow: (field: FieldName, value: string, not: boolean) => void;
   /** The end is in sight: there may be more. */
   more?: () => void;
-  /** Its columns need so much room: a size of CSS. */
-  minWidth?: string;
-  /** A head is a way to put the rows in order. */
-  sort?: { column: string; descending: boolean } | null;
-  sortBy?: (column: string) => void;
+  order?: Order;
+  sort?: (order: Order) => void;
   actions?: (row: T, column: string) => Action[];
 }
 
@@ -76,6 +92,8 @@ const useStyles = makeStyles({
     minHeight: 0,
     overflow: "auto",
     position: "relative",
+    // What comes in above does not move what one looks at; where it stands this grid knows itself.
+    overflowAnchor: "none",
     backgroundColor: tokens.colorNeutralBackground1,
     ":focus-visible": { outline: `2px solid ${tokens.colorStrokeFocus2}`, outlineOffset: "-2px" },
   },
@@ -87,42 +105,9 @@ const useStyles = makeStyles({
     borderBottom: `1px solid ${tokens.colorNeutralStroke1}`,
     fontWeight: tokens.fontWeightSemibold,
   },
-  line: { display: "grid", alignItems: "center", minWidth: "62rem", width: "100%" },
-  body: { position: "relative", minWidth: "100%" },
-  card: { minWidth: 0 },
-  row: {
-    position: "absolute",
-    top: 0,
-    left: 0,
-    boxSizing: "border-box",
-    borderBottom: `1px solid ${tokens.colorNeutralStroke3}`,
-    cursor: "pointer",
-    ":hover": { backgroundColor: tokens.colorNeutralBackground1Hover },
-  },
-  selected: { backgroundColor: tokens.colorNeutralBackground1Selected },
-  cell: {
-    position: "relative",
-    padding: `0 ${tokens.spacingHorizontalM}`,
-    overflow: "hidden",
-    textOverflow: "ellipsis",
-    whiteSpace: "nowrap",
-    alignSelf: "stretch",
-    display: "flex",
-    alignItems: "center",
-    "& > .what": { opacity: 0 },
-    ":hover > .what": { opacity: 1 },
-  },
-  active: {
-    outline: `2px solid ${tokens.colorStrokeFocus2}`,
-    outlineOffset: "-2px",
-    "& > .what": { opacity: 1 },
-  },
-  text: { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap", minWidth: 0 },
-  numeric: { justifyContent: "flex-end" },
-  sortable: { cursor: "pointer", ":hover": { backgroundColor: tokens.colorNeutralBackground1Hover } },
-  what: { position: "absolute", right: 0, minWidth: 0, backgroundColor: tokens.colorNeutralBackground1 },
-  inGroup: { paddingLeft: tokens.spacingHorizontalXXL },
-  group: { fontWeight: tokens.fontWeightSemibold },
+  sorts: { cursor: "pointer", ":hover": { backgroundColor: tokens.colorNeutralBackground1Hover } },
+  body: { position: "relative", minWidth: "100%", overflow: "clip", overflowClipMargin: "0px" },
+  layer: { position: "absolute", top: 0, left: 0, width: "100%" },
 });
 
 interface Asked {
@@ -133,17 +118,19 @@ interface Asked {
   actions: Action[];
 }
 
-function sorting(sort: GridProps<unknown>["sort"], column: string): "ascending" | "descending" | "none" {
-  if (sort?.column !== column) return "none";
-  return sort.descending ? "descending" : "ascending";
-}
-
 const ROW = 34;
 const CARD = 64;
+const HEAD = -1;
+const MARKS = { ascending: " ↑", descending: " ↓", none: "" } as const;
+
+/** The widths of columns add up to the least width of a row. */
+const least = (widths: string[]) =>
+  `${widths.reduce((sum, width) => sum + Number(/[\d.]+(?=rem)/.exec(width)?.[0] ?? 6), 0)}rem`;
 
 export function Grid<T>(props: GridProps<T>) {
-  const { label, columns, lines, card, open, selected, narrow, more, minWidth, sort, sortBy, actions } = props;
+  const { label, columns, lines, card, open, selected, narrow, more, order, sort, actions } = props;
   const styles = useStyles();
+  const cells = useRowStyles();
   const isNarrow = useNarrow();
   const id = useId();
   const frame = useRef<HTMLDivElement>(null);
@@ -151,42 +138,49 @@ export function Grid<T>(props: GridProps<T>) {
   const [focused, setFocused] = useState(false);
   const [asked, setAsked] = useState<Asked | null>(null);
   const size = isNarrow ? CARD : ROW;
-  const virtual = useVirtualizer({
-    count: lines.length,
-    getScrollElement: () => frame.current,
-    estimateSize: () => size,
-    overscan: 12,
-    getItemKey: (index) => lines[index]?.key ?? index,
-    initialRect: { width: 1000, height: 600 },
-  });
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another size is why it measures
-  useEffect(() => virtual.measure(), [virtual, size]);
-  const shown = virtual.getVirtualItems();
-  const last = shown.at(-1)?.index ?? 0;
+  const { layer, height, show, first, last, base, page } = useScroll(frame, lines.length, size, isNarrow ? 0 : ROW);
   useEffect(() => {
-    if (more && lines.length && last >= lines.length - 20) more();
+    if (more && lines.length && last >= lines.length - 40) more();
   }, [more, last, lines.length]);
 
   const template = isNarrow ? "1fr" : columns.map((column) => column.width).join(" ");
-  const cellId = (line: string, column: number) => `${id}-${line}-${column}`;
-  const current = lines[Math.min(at.line, lines.length - 1)];
+  const minWidth = isNarrow ? "0" : least(columns.map((column) => column.width));
+  const cellId = useCallback((line: string, column: number) => `${id}-${line}-${column}`, [id]);
+  const current = at.line === HEAD ? undefined : lines[Math.min(at.line, lines.length - 1)];
+  const hasHeads = !isNarrow && sort !== undefined;
+  const column = Math.min(at.column, columns.length - 1);
+  const activeId = current ? cellId(current.key, isNarrow ? 0 : column) : cellId("head", column);
 
-  const question = (line: Line<T>, number: number, target: HTMLElement): Asked | null => {
-    const column = columns[number];
-    if (!column) return null;
-    const value = column.value ? column.value(line.row) : column.text(line.row);
-    return {
-      target,
-      field: column.field,
-      label: column.label,
-      value,
-      actions: actions?.(line.row, column.id) ?? [],
-    };
+  // What rows call is the same function all along: a row is drawn anew for its own sake only.
+  const now = useRef({ lines, columns, open, card, actions });
+  now.current = { lines, columns, open, card, actions };
+  const question = useCallback((index: number, number: number, target: HTMLElement) => {
+    const [line, asking] = [now.current.lines[index], now.current.columns[number]];
+    if (!line || !asking || line.note !== undefined) return;
+    const value = asking.value ? asking.value(line.row) : asking.text(line.row);
+    const more = now.current.actions?.(line.row, asking.id) ?? [];
+    setAsked({ target, field: asking.field, label: asking.label, value, actions: more });
+  }, []);
+  const act = useCallback((index: number) => {
+    const line = now.current.lines[index];
+    setAt((before) => ({ ...before, line: index }));
+    if (line?.group) line.group.toggle();
+    else if (line && line.note === undefined) now.current.open(line.row);
+  }, []);
+  const drawCard = useCallback((row: T) => now.current.card(row), []);
+
+  const sortBy = (one: Column<T> | undefined) => {
+    if (!one?.sorts || !sort) return;
+    sort({ column: one.id, descending: order?.column === one.id ? !order.descending : one.id === "time" });
+  };
+  const sorted = (one: Column<T>) => {
+    if (!one.sorts || !sort) return undefined;
+    if (order?.column !== one.id) return "none";
+    return order.descending ? "descending" : "ascending";
   };
 
   const keys = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !lines.length) return;
-    const page = Math.max(1, Math.floor((frame.current?.clientHeight ?? 0) / size) - 2);
     const down: Record<string, number> = {
       ArrowDown: 1,
       ArrowUp: -1,
@@ -198,20 +192,24 @@ export function Grid<T>(props: GridProps<T>) {
     const step = down[event.key];
     const side = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
     if (step !== undefined) {
-      const line = Math.max(0, Math.min(lines.length - 1, at.line + step));
+      const top = hasHeads && event.key === "ArrowUp" ? HEAD : 0;
+      const line = Math.max(top, Math.min(lines.length - 1, at.line + step));
       setAt({ ...at, line });
-      virtual.scrollToIndex(line);
+      show(Math.max(0, line));
     } else if (side && !isNarrow) {
-      const column = Math.max(0, Math.min(columns.length - 1, at.column + side));
-      setAt({ ...at, column });
-      if (current)
-        document.getElementById(cellId(current.key, column))?.scrollIntoView({ block: "nearest", inline: "nearest" });
+      const next = Math.max(0, Math.min(columns.length - 1, column + side));
+      setAt({ ...at, column: next });
+      document.getElementById(cellId(current?.key ?? "head", next))?.scrollIntoView({
+        block: "nearest",
+        inline: "nearest",
+      });
+    } else if ((event.key === "Enter" || event.key === " ") && at.line === HEAD) {
+      sortBy(columns[column]);
     } else if ((event.key === "Enter" || event.key === " ") && current) {
-      if (current.group) current.group.toggle();
-      else open(current.row);
+      act(Math.min(at.line, lines.length - 1));
     } else if ((event.key === "f" || event.key === "ContextMenu") && current) {
-      const cell = document.getElementById(cellId(current.key, isNarrow ? 0 : at.column));
-      if (cell) setAsked(question(current, at.column, cell));
+      const cell = document.getElementById(activeId);
+      if (cell) question(Math.min(at.line, lines.length - 1), column, cell);
     } else return;
     event.preventDefault();
   };
@@ -232,7 +230,7 @@ export function Grid<T>(props: GridProps<T>) {
         aria-rowcount={lines.length + 1}
         aria-colcount={isNarrow ? 1 : columns.length}
         tabIndex={0}
-        aria-activedescendant={focused && current ? cellId(current.key, isNarrow ? 0 : at.column) : undefined}
+        aria-activedescendant={focused ? activeId : undefined}
         onKeyDown={keys}
         onFocus={() => setFocused(true)}
         onBlur={() => setFocused(false)}
@@ -242,126 +240,60 @@ export function Grid<T>(props: GridProps<T>) {
           // biome-ignore lint/a11y/useFocusableInteractive: the grid has the focus
           <div
             role="row"
-            className={mergeClasses(styles.line, styles.head)}
-            style={{ gridTemplateColumns: template, height: ROW, ...(minWidth ? { minWidth } : {}) }}
+            className={mergeClasses(cells.line, styles.head)}
+            style={{ gridTemplateColumns: template, height: ROW, minWidth }}
             aria-rowindex={1}
           >
-            {columns.map((column) => (
+            {columns.map((one, number) => (
               // biome-ignore lint/a11y/useSemanticElements: as above
               // biome-ignore lint/a11y/useFocusableInteractive: as above
+              // biome-ignore lint/a11y/useKeyWithClickEvents: the grid has the keys
               <div
-                key={column.id}
+                key={one.id}
+                id={cellId("head", number)}
                 role="columnheader"
-                title={visible(column.label)}
-                {...(sortBy ? { "aria-sort": sorting(sort, column.id), onClick: () => sortBy(column.id) } : {})}
-                className={mergeClasses(styles.cell, column.numeric && styles.numeric, sortBy && styles.sortable)}
+                aria-sort={sorted(one)}
+                title={visible(one.label)}
+                className={mergeClasses(
+                  cells.cell,
+                  one.numeric && cells.numeric,
+                  one.sorts && sort && styles.sorts,
+                  focused && at.line === HEAD && number === column && cells.active,
+                )}
+                onClick={() => sortBy(one)}
               >
-                <span className={styles.text}>{visible(column.label)}</span>
-                {sort?.column === column.id && <span aria-hidden>{sort.descending ? " ↓" : " ↑"}</span>}
+                <span className={cells.text}>{visible(one.label)}</span>
+                <span aria-hidden>{MARKS[sorted(one) ?? "none"]}</span>
               </div>
             ))}
           </div>
         )}
         {/* biome-ignore lint/a11y/useSemanticElements: as above */}
-        <div className={styles.body} style={{ height: virtual.getTotalSize() }} role="rowgroup">
-          {shown.map((place) => {
-            const line = lines[place.index];
-            if (!line) return null;
-            const isHere = focused && place.index === at.line;
-            const act = () => {
-              setAt({ ...at, line: place.index });
-              if (line.group) line.group.toggle();
-              else open(line.row);
-            };
-            const style = {
-              gridTemplateColumns: template,
-              height: size,
-              transform: `translateY(${place.start}px)`,
-              ...(minWidth && !isNarrow ? { minWidth } : {}),
-            };
-            return (
-              // biome-ignore lint/a11y/useSemanticElements: as above
-              // biome-ignore lint/a11y/useFocusableInteractive: as above
-              // biome-ignore lint/a11y/useKeyWithClickEvents: the grid has the keys
-              <div
-                key={line.key}
-                role="row"
-                aria-rowindex={place.index + 2}
-                aria-selected={line.key === selected}
-                aria-expanded={line.group?.open}
-                className={mergeClasses(
-                  styles.line,
-                  styles.row,
-                  isNarrow && styles.card,
-                  line.key === selected && styles.selected,
-                )}
-                style={style}
-                onClick={act}
-              >
-                {line.group || isNarrow ? (
-                  // biome-ignore lint/a11y/useSemanticElements: as above
-                  // biome-ignore lint/a11y/useFocusableInteractive: as above
-                  <div
-                    role="gridcell"
-                    id={cellId(line.key, 0)}
-                    style={{ gridColumn: "1 / -1" }}
-                    className={mergeClasses(
-                      styles.cell,
-                      line.inGroup && styles.inGroup,
-                      line.group && styles.group,
-                      isHere && styles.active,
-                    )}
-                  >
-                    {line.group ? `${line.group.open ? "▾" : "▸"} ${visible(line.group.label)}` : card(line.row)}
-                  </div>
-                ) : (
-                  columns.map((column, index) => {
-                    const text = visible(column.text(line.row));
-                    return (
-                      // biome-ignore lint/a11y/useSemanticElements: as above
-                      // biome-ignore lint/a11y/useFocusableInteractive: as above
-                      <div
-                        key={column.id}
-                        id={cellId(line.key, index)}
-                        role="gridcell"
-                        title={text}
-                        className={mergeClasses(
-                          styles.cell,
-                          column.numeric && styles.numeric,
-                          index === 0 && line.inGroup && styles.inGroup,
-                          isHere && index === at.column && styles.active,
-                        )}
-                        onContextMenu={(event) => {
-                          event.preventDefault();
-                          setAsked(question(line, index, event.currentTarget));
-                        }}
-                      >
-                        <span className={styles.text}>
-                          {column.look ? column.look(line.row) : <Name text={column.text(line.row)} />}
-                        </span>
-                        {column.field && (
-                          <Button
-                            className={mergeClasses("what", styles.what)}
-                            size="small"
-                            appearance="subtle"
-                            tabIndex={-1}
-                            icon={<MoreHorizontalRegular />}
-                            // Not of the cell's text; the key `f` does the same.
-                            aria-hidden
-                            title="Only this, not this"
-                            onClick={(event) => {
-                              event.stopPropagation();
-                              setAsked(question(line, index, event.currentTarget));
-                            }}
-                          />
-                        )}
-                      </div>
-                    );
-                  })
-                )}
-              </div>
-            );
-          })}
+        <div className={styles.body} style={{ height, minWidth }} role="rowgroup">
+          <div ref={layer} className={styles.layer} role="presentation">
+            {lines.slice(first, last + 1).map((line, number) => {
+              const index = first + number;
+              return (
+                <Row
+                  key={line.key}
+                  line={line}
+                  index={index}
+                  top={(index - base) * size}
+                  height={size}
+                  template={template}
+                  minWidth={minWidth}
+                  columns={columns}
+                  active={focused && index === at.line ? column : -1}
+                  selected={line.key === selected}
+                  narrow={isNarrow}
+                  id={cellId}
+                  card={drawCard}
+                  act={act}
+                  ask={question}
+                />
+              );
+            })}
+          </div>
         </div>
       </div>
       <Menu
@@ -390,9 +322,9 @@ export function Grid<T>(props: GridProps<T>) {
             <MenuItem icon={<CopyRegular />} onClick={() => void navigator.clipboard?.writeText(asked?.value ?? "")}>
               Copy
             </MenuItem>
-            {asked?.actions.map(({ label: name, icon, act }) => (
-              <MenuItem key={name} icon={icon} onClick={act}>
-                {name}
+            {asked?.actions.map((action) => (
+              <MenuItem key={action.label} icon={action.icon} onClick={action.act}>
+                {action.label}
               </MenuItem>
             ))}
           </MenuList>

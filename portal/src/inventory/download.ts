@@ -1,29 +1,44 @@
-/** Rows as files. */
-import type { Row, Value } from "../api/client";
+/** The inventory as a file, written while it comes. */
+import { ask } from "../api/client";
+import { FORMS, type FormName } from "../files";
+import type { Filter } from "../filter/filter";
+import { everything, exported } from "./items";
 
-/** A spreadsheet takes a cell that begins like this for a formula, and runs it (OWASP, CSV injection). */
-const FORMULA = /^[=+\-@\t\r]/;
+/** Machines of one question: some hundred thousand rows are an answer that is not cut. */
+const BATCH = 200;
 
-function cell(value: Value): string {
-  if (value === null) return "";
-  const text = typeof value === "string" && FORMULA.test(value) ? `'${value}` : String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+export interface Wanted {
+  kind: string;
+  at: string;
+  filter: Filter;
+  columns: string[];
 }
 
-const used = (rows: Row[]) =>
-  Object.keys(rows[0] ?? {}).filter((name) => rows.some((row) => row[name] !== null && row[name] !== ""));
-
-/** RFC 4180. `names`: its columns; if they are not said, those that are not empty throughout. */
-export function csv(rows: Row[], names = used(rows)): string {
-  const lines = rows.map((row) => names.map((name) => cell(row[name] ?? null)).join(","));
-  return [names.map(cell).join(","), ...lines, ""].join("\r\n");
-}
-
-export function download(name: string, type: string, content: string): void {
-  const address = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }));
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(address);
+/**
+ * Return a file of everything that is wanted. `told` hears of how many machines it is done with. What has come is handed to
+ * the browser, which keeps it on disk when it is much.
+ */
+export async function written(
+  { kind, at, filter, columns }: Wanted,
+  name: FormName,
+  told: (done: number, all: number) => void,
+  signal: AbortSignal,
+): Promise<Blob> {
+  const form = FORMS[name];
+  const machines = await exported(kind, at, filter, signal);
+  const parts: Blob[] = [new Blob([form.begin(columns)])];
+  let first = true;
+  for (let start = 0; start < machines.length; start += BATCH) {
+    told(start, machines.length);
+    const some = machines.slice(start, start + BATCH);
+    const ends: [string, string] = [some[0] ?? "", some.at(-1) ?? ""];
+    const { rows, cut } = await ask(everything(kind, at, filter, columns, ends), signal);
+    if (cut) throw new Error(`The file would not have all rows: ${cut}`);
+    const lines = rows.map((row, number) => form.row(row, columns, first && number === 0));
+    if (lines.length) first = false;
+    parts.push(new Blob(lines));
+  }
+  told(machines.length, machines.length);
+  parts.push(new Blob([form.end]));
+  return new Blob(parts, { type: form.type });
 }

@@ -1,41 +1,145 @@
 /** What the inventory is asked. */
-import { type Answer, ask, type Question } from "../api/client";
+import { type Answer, ask, type Question, type Row, request, type Schemas } from "../api/client";
 import { Asking, type Filter, ITEM } from "../filter/filter";
+import type { Order } from "../grid/Grid";
+
+export type Group = Schemas["InventoryGroup"];
+export type Groups = Schemas["InventoryGroups"];
 
 const PAGE = 300;
+/** Kinds in the server's addresses. */
+const ADDRESS: Record<string, string> = {
+  Software: "software",
+  Files: "files",
+  Daemons: "daemons",
+  WindowsServices: "services",
+};
+const GROUPED = new Set(["item", "version", "publisher", "state"]);
+
+/** Names and versions, and on how many machines they are; from number `start` on. */
+export function groups(
+  kind: string,
+  at: string,
+  filter: Filter,
+  order: Order,
+  start: number,
+  signal: AbortSignal,
+): Promise<Groups> {
+  const query = new URLSearchParams({ order: order.column, start: String(start), limit: String(PAGE) });
+  query.set("descending", String(order.descending));
+  if (at) query.set("at", at);
+  if (filter.text) query.set("text", filter.text);
+  for (const { field, not, values } of filter.conditions) {
+    if (!GROUPED.has(field)) continue;
+    for (const value of values) query.append(not ? "otherThan" : "only", `${field}:${value}`);
+  }
+  return request<Groups>("GET", `/api/v1/inventory-groups/${ADDRESS[kind]}?${query}`, { signal });
+}
 
 /** Items in an order that has no ties: a name, its machine, and what tells two of one name apart. */
 const SORT = `strcat(${ITEM}, ' ', Computer, ' ', SourceComputerId, ' ', Architecture, ' ', Location, ' ', CurrentVersion)`;
+const ORDERS: Record<string, string> = {
+  Item: SORT,
+  CurrentVersion: "CurrentVersion",
+  Publisher: "Publisher",
+  SvcState: "SvcState",
+  Computer: "Computer",
+};
+export const SORTS = new Set(Object.keys(ORDERS));
 
-function items(asking: Asking, kind: string, at: string, filter: Filter): string {
-  const moment = at ? `| where TimeGenerated <= ${asking.value(at, "datetime")}\n` : "";
-  const where = asking.where(filter, "ConfigurationData", false);
-  return `ConfigurationData\n| where ConfigDataType == ${asking.value(kind)}\n${moment}${where}`;
+/** Ids of the machines that the filter names: by them the server finds their items at once. */
+async function named(filter: Filter, signal: AbortSignal): Promise<string[]> {
+  const condition = filter.conditions.find((one) => one.field === "machine" && !one.not);
+  if (!condition) return [];
+  const query = new URLSearchParams({ limit: "100" });
+  for (const value of condition.values) query.append("computer", value);
+  const found = await request<Schemas["Machines"]>("GET", `/api/v1/machines?${query}`, { signal });
+  return found.nextCursor ? [] : found.value.map((machine) => machine.id);
 }
 
-export function page(kind: string, at: string, filter: Filter, after: string, signal: AbortSignal): Promise<Answer> {
+function items(asking: Asking, kind: string, at: string, filter: Filter, ids: string[] = []): string {
+  const moment = at ? `| where TimeGenerated <= ${asking.value(at, "datetime")}\n` : "";
+  const where = asking.where(filter, "ConfigurationData", false);
+  const values = ids.map((id) => asking.value(id));
+  const whose = values.length === 1 ? `SourceComputerId == ${values[0]}` : `SourceComputerId in (${values.join(", ")})`;
+  return `ConfigurationData\n| where ConfigDataType == ${asking.value(kind)}\n${values.length ? `| where ${whose}\n` : ""}${moment}${where}`;
+}
+
+export interface Place {
+  key: string;
+  sort: string;
+}
+
+export async function page(
+  kind: string,
+  at: string,
+  filter: Filter,
+  order: Order,
+  after: Place | null,
+  signal: AbortSignal,
+): Promise<Answer> {
   const asking = new Asking();
-  const wanted = items(asking, kind, at, filter);
-  const everywhere = items(asking, kind, at, { ...filter, text: "", conditions: [] });
-  const beyond = after ? `| where strcmp(Sort, ${asking.value(after)}) > 0\n` : "";
+  const wanted = items(asking, kind, at, filter, await named(filter, signal));
+  const [side, way] = order.descending ? ["<", "desc"] : [">", "asc"];
+  let beyond = "";
+  if (after) {
+    const [key, sort] = [asking.value(after.key), asking.value(after.sort)];
+    beyond = `| where strcmp(Key, ${key}) ${side} 0 or (Key == ${key} and strcmp(Sort, ${sort}) > 0)\n`;
+  }
   const text =
-    `${wanted}| extend Item = ${ITEM}, Sort = ${SORT}\n${beyond}| order by Sort asc\n| take ${PAGE}\n` +
-    `| join kind=leftouter (${everywhere}| summarize Machines = dcount(SourceComputerId) by Item = ${ITEM}) on Item\n` +
-    "| project-away Item1\n| order by Sort asc";
+    `${wanted}| extend Item = ${ITEM}, Sort = ${SORT}, Key = ${ORDERS[order.column] ?? SORT}\n${beyond}` +
+    `| order by Key ${way}, Sort asc\n| take ${PAGE}`;
   return ask(asking.question(text), signal);
 }
 
-export const nextAfter = (answer: Answer) =>
-  answer.rows.length === PAGE ? String(answer.rows.at(-1)?.["Sort"]) : null;
-
-export function count(kind: string, at: string, filter: Filter): Question {
-  const asking = new Asking();
-  return asking.question(
-    `${items(asking, kind, at, filter)}| summarize Items = count(), Machines = dcount(SourceComputerId)`,
-  );
+export function nextAfter(answer: Answer): Place | null {
+  const last = answer.rows.length === PAGE ? answer.rows.at(-1) : undefined;
+  return last ? { key: String(last["Key"]), sort: String(last["Sort"]) } : null;
 }
 
-export function everything(kind: string, at: string, filter: Filter): Question {
+/** Machines that have a name in a version, as of a time. */
+export async function having(kind: string, at: string, group: Group, signal: AbortSignal): Promise<Row[]> {
   const asking = new Asking();
-  return asking.question(`${items(asking, kind, at, filter)}| order by Computer asc, Name asc`);
+  const names = COLUMNS[kind];
+  const whole = items(asking, kind, at, NO_FILTER);
+  const where = names
+    ? `| where ${names.name} == ${asking.value(group.name)} and ${names.version} == ${asking.value(group.version)}\n`
+    : "";
+  const text = `${whole}${where}| project Computer, SourceComputerId, TimeGenerated\n| order by Computer asc\n| take 1000`;
+  return (await ask(asking.question(text), signal)).rows;
+}
+
+const NO_FILTER: Filter = { window: "all", from: "", to: "", text: "", conditions: [] };
+const SERVICE = { name: "SvcName", version: "SvcStartupType" };
+const COLUMNS: Record<string, { name: string; version: string }> = {
+  Software: { name: "SoftwareName", version: "CurrentVersion" },
+  Files: { name: "FileSystemPath", version: "FileContentChecksum" },
+  Daemons: { name: "SvcName", version: "SvcRunlevels" },
+  WindowsServices: SERVICE,
+};
+
+/** Machines of which there is something to export, in order. */
+export async function exported(kind: string, at: string, filter: Filter, signal: AbortSignal): Promise<string[]> {
+  const asking = new Asking();
+  const text = `${items(asking, kind, at, filter)}| summarize Items = count() by SourceComputerId\n| order by SourceComputerId asc`;
+  const { rows, cut } = await ask(asking.question(text), signal);
+  if (cut) throw new Error(`The machines are too many: ${cut}`);
+  return rows.map((row) => String(row["SourceComputerId"]));
+}
+
+/** Everything that machines have, which are given by the first and the last of them. */
+export function everything(
+  kind: string,
+  at: string,
+  filter: Filter,
+  columns: string[],
+  [first, last]: [string, string],
+): Question {
+  const asking = new Asking();
+  const [from, to] = [asking.value(first), asking.value(last)];
+  const whole = items(asking, kind, at, filter, first === last ? [first] : []);
+  return asking.question(
+    `${whole}| where strcmp(SourceComputerId, ${from}) >= 0 and strcmp(SourceComputerId, ${to}) <= 0\n` +
+      `| order by Computer asc, Name asc\n| project ${columns.join(", ")}`,
+  );
 }

@@ -1,68 +1,192 @@
-/** Kinds of the inventory: what of their items the list shows. */
+/** Kinds of the inventory: what of their items the lists show. */
 import type { Row, Value } from "../api/client";
 import type { FieldName } from "../filter/filter";
-import { sizeText, whenText } from "../moments";
+import type { Column } from "../grid/Grid";
+import { cellOf } from "../moments";
+import { type Group, SORTS } from "./items";
 
-export interface Shown {
+interface Shown {
   column: string;
   label: string;
   width: string;
   field?: FieldName;
+  extra?: true;
+}
+
+interface KindOfItem {
+  label: string;
+  /** What of an item on its machine the list shows. */
+  shown: Shown[];
+  /** What the name and the version of a group are called here. */
+  name: string;
+  version: string;
+  publisher?: string;
+  details: Shown[];
 }
 
 const MACHINE: Shown = { column: "Computer", label: "Machine", width: "minmax(7rem, 1fr)", field: "machine" };
 const REFRESHED: Shown = { column: "TimeGenerated", label: "Last refreshed", width: "12rem" };
-const SPREAD: Shown = { column: "Machines", label: "On machines", width: "8rem" };
+const EXTRA: Shown[] = [
+  { column: "RuleName", label: "Rule", width: "10rem", extra: true },
+  { column: "Location", label: "Location", width: "14rem", extra: true },
+  { column: "SourceComputerId", label: "Machine id", width: "19rem", extra: true },
+  { column: "IngestedAt", label: "Arrived", width: "12rem", extra: true },
+];
 
 const item = (label: string): Shown => ({ column: "Item", label, width: "minmax(12rem, 3fr)", field: "item" });
+const extra = (column: string, label: string, width = "11rem"): Shown => ({ column, label, width, extra: true });
 
 const SERVICE: Shown[] = [
   item("Name"),
   { column: "SvcDisplayName", label: "Display name", width: "minmax(8rem, 2fr)" },
   { column: "SvcState", label: "State", width: "7rem", field: "state" },
 ];
+const SERVICE_DETAILS: Shown[] = [
+  { column: "SvcDisplayName", label: "Display name", width: "minmax(8rem, 2fr)" },
+  { column: "SvcState", label: "State", width: "7rem", field: "state" },
+];
 
-export const KINDS: Record<string, { label: string; shown: Shown[] }> = {
+export const KINDS: Record<string, KindOfItem> = {
   Software: {
     label: "Software",
+    name: "Name",
+    version: "Version",
+    publisher: "Publisher",
+    details: [{ column: "Architecture", label: "Architecture", width: "8rem" }],
     shown: [
       item("Name"),
       { column: "CurrentVersion", label: "Version", width: "minmax(8rem, 1fr)", field: "version" },
       { column: "Publisher", label: "Publisher", width: "minmax(8rem, 2fr)", field: "publisher" },
       MACHINE,
-      SPREAD,
       REFRESHED,
+      extra("Architecture", "Architecture", "8rem"),
+      extra("SoftwareType", "Type", "8rem"),
+      extra("InstalledAt", "Installed", "12rem"),
+      extra("PackageUrl", "Package URL", "18rem"),
+      ...EXTRA,
     ],
   },
   Files: {
     label: "Files",
+    name: "Path",
+    version: "Checksum",
+    details: [{ column: "Size", label: "Size", width: "10rem" }],
     shown: [
       item("Path"),
       { column: "Size", label: "Size", width: "10rem" },
       { column: "DateModified", label: "Modified", width: "12rem" },
       { column: "Attributes", label: "Attributes", width: "8rem" },
       MACHINE,
-      SPREAD,
       REFRESHED,
+      extra("Acls", "Owner and access", "12rem"),
+      extra("FileContentChecksum", "Checksum", "18rem"),
+      extra("DateCreated", "Created", "12rem"),
+      ...EXTRA,
     ],
   },
   Daemons: {
     label: "Linux daemons",
-    shown: [...SERVICE, { column: "SvcRunlevels", label: "Enablement", width: "8rem" }, MACHINE, SPREAD, REFRESHED],
+    name: "Name",
+    version: "Enablement",
+    details: SERVICE_DETAILS,
+    shown: [
+      ...SERVICE,
+      { column: "SvcRunlevels", label: "Enablement", width: "8rem" },
+      MACHINE,
+      REFRESHED,
+      extra("SvcPath", "Program", "16rem"),
+      extra("SvcAccount", "Account", "9rem"),
+      extra("SvcDescription", "Description", "16rem"),
+      ...EXTRA,
+    ],
   },
   WindowsServices: {
     label: "Windows services",
-    shown: [...SERVICE, { column: "SvcStartupType", label: "Startup", width: "7rem" }, MACHINE, SPREAD, REFRESHED],
+    name: "Name",
+    version: "Startup",
+    details: SERVICE_DETAILS,
+    shown: [
+      ...SERVICE,
+      { column: "SvcStartupType", label: "Startup", width: "7rem" },
+      MACHINE,
+      REFRESHED,
+      extra("SvcPath", "Program", "16rem"),
+      extra("SvcAccount", "Account", "9rem"),
+      extra("SvcDescription", "Description", "16rem"),
+      ...EXTRA,
+    ],
   },
 };
 
 export const FIRST = "Software";
 
-export function cellText(column: string, value: Value | undefined): string {
-  if (value === null || value === undefined || value === "") return "";
-  if (column === "Size") return sizeText(Number(value));
-  if (column === "TimeGenerated" || column.startsWith("Date")) return whenText(value);
-  return String(value);
-}
+const kindOf = (kind: string): KindOfItem => KINDS[kind] ?? (KINDS[FIRST] as KindOfItem);
+
+export const cellText = (column: string, value: Value | undefined) => cellOf(column, value);
 
 export const rowKey = (row: Row) => String(row["Sort"]);
+
+/** Items of machines, one by one. */
+export function itemColumns(kind: string): Column<Row>[] {
+  return kindOf(kind).shown.map(({ column, label, width, field, extra: more }) => ({
+    id: column,
+    label,
+    width,
+    text: (row) => cellText(column, row[column]),
+    ...(field ? { field, value: (row: Row) => String(row[column] ?? "") } : {}),
+    ...(SORTS.has(column) ? { sorts: true as const } : {}),
+    ...(more ? { extra: true as const } : {}),
+  }));
+}
+
+/** Names and versions, and how common they are. `all`: how many machines there are. */
+export function groupColumns(kind: string, all: number): Column<Group>[] {
+  const { name, version, publisher, details } = kindOf(kind);
+  return [
+    { id: "item", label: name, width: "minmax(12rem, 3fr)", text: (group) => group.name, field: "item", sorts: true },
+    {
+      id: "version",
+      label: version,
+      width: "minmax(8rem, 1fr)",
+      text: (group) => group.version,
+      sorts: true,
+      ...(kind === "Software" ? { field: "version" as const } : {}),
+    },
+    ...(publisher
+      ? [
+          {
+            id: "publisher",
+            label: publisher,
+            width: "minmax(8rem, 2fr)",
+            text: (group: Group) => group.publisher,
+            field: "publisher" as const,
+            sorts: true as const,
+          },
+        ]
+      : []),
+    ...details.map(({ column, label, width, field }) => ({
+      id: column,
+      label,
+      width,
+      text: (group: Group) => cellText(column, group.details[column] as Value),
+      ...(field ? { field } : {}),
+    })),
+    {
+      id: "machines",
+      label: "Machines",
+      width: "9rem",
+      text: (group) => `on ${group.machines} of ${all}`,
+      value: (group) => String(group.machines),
+      sorts: true,
+    },
+  ];
+}
+
+export const groupKey = (group: Group) => JSON.stringify([group.name, group.version, group.publisher, group.details]);
+
+/** Columns of a file that is exported. */
+export function exportedColumns(kind: string): string[] {
+  const names = kindOf(kind).shown.map(({ column }) => column);
+  const named = kind === "Software" ? "SoftwareName" : kind === "Files" ? "FileSystemPath" : "SvcName";
+  return [...new Set([named, ...names.filter((name) => name !== "Item"), "Name", "ConfigDataType"])];
+}

@@ -1,23 +1,48 @@
-import { Badge, Button, makeStyles, Spinner, Text, tokens } from "@fluentui/react-components";
+import {
+  Badge,
+  Button,
+  Dropdown,
+  makeStyles,
+  Option,
+  Spinner,
+  Subtitle1,
+  Tag,
+  Text,
+  tokens,
+} from "@fluentui/react-components";
 import { AddRegular } from "@fluentui/react-icons";
-import { useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
-import type { Machine } from "../api/client";
+import type { Machine, Row } from "../api/client";
 import { FilterBar } from "../filter/FilterBar";
 import { useFilter } from "../filter/useFilter";
-import { type Column, Grid } from "../grid/Grid";
+import { ColumnChooser, useColumns } from "../grid/Columns";
+import { type Column, Grid, type Order } from "../grid/Grid";
+import { orderOf, orderText } from "../grid/order";
 import { go, usePlace } from "../location";
-import { agoText } from "../moments";
+import { agoText, numberText, whenText } from "../moments";
 import { Heading } from "../shell/Heading";
 import type { PageProps } from "../shell/page";
 import { Problem } from "../states/Problem";
 import { WhyEmpty } from "../states/WhyEmpty";
 import { visible } from "../text";
 import { Enrol } from "./Enrol";
+import { machinePage, oneMachine, reasonText } from "./list";
 import { MachineDetails } from "./MachineDetails";
-import { type Fleet, fleet, STATE_COLORS, stateOf } from "./state";
+import { STATE_COLORS, stateOf } from "./state";
+
+/** Pages that are looked at again by themselves: further down nobody waits for the state of a machine. */
+const MOST_PAGES = 3;
 
 const useStyles = makeStyles({
+  state: { minWidth: "9rem" },
+  none: {
+    margin: "0 auto",
+    padding: tokens.spacingHorizontalXL,
+    display: "flex",
+    flexDirection: "column",
+    rowGap: tokens.spacingVerticalM,
+  },
   place: { display: "flex", flexGrow: 1, minHeight: 0 },
   list: { display: "flex", flexDirection: "column", flexGrow: 1, minWidth: 0, minHeight: 0 },
   foot: {
@@ -38,42 +63,99 @@ export function StateBadge({ machine }: { machine: Machine }) {
   );
 }
 
-function troublesText(known: Fleet, machine: Machine): string {
-  const rows = known.troubles.get(machine.id) ?? [];
+function troublesText(known: Row[] | undefined): string {
+  const rows = known ?? [];
   const errors = rows.filter((row) => row["Status"] === "Error").length;
-  const words = [errors ? `${errors} errors` : "", rows.length > errors ? `${rows.length - errors} warnings` : ""];
+  const words = [
+    errors ? `${errors} ${errors === 1 ? "error" : "errors"}` : "",
+    rows.length > errors ? `${rows.length - errors} ${rows.length - errors === 1 ? "warning" : "warnings"}` : "",
+  ];
   return words.filter(Boolean).join(", ") || "well";
 }
 
-function columnsOf(known: Fleet): Column<Machine>[] {
-  return [
-    {
-      id: "computer",
-      label: "Machine",
-      width: "minmax(8rem, 2fr)",
-      text: (machine) => machine.computer,
-      field: "machine",
-    },
-    {
-      id: "state",
-      label: "State",
-      width: "8rem",
-      text: stateOf,
-      look: (machine) => <StateBadge machine={machine} />,
-    },
-    { id: "os", label: "System", width: "minmax(9rem, 2fr)", text: (machine) => machine.osName || machine.osType },
-    { id: "version", label: "Agent", width: "6rem", text: (machine) => machine.agentVersion },
-    { id: "contact", label: "Last contact", width: "10rem", text: (machine) => agoText(machine.lastContact) },
-    { id: "group", label: "Group", width: "minmax(6rem, 1fr)", text: (machine) => machine.machineGroup },
-    {
-      id: "rules",
-      label: "Rules",
-      width: "minmax(7rem, 1fr)",
-      text: (machine) => known.rules.get(machine.id)?.join(", ") || "none",
-    },
-    { id: "health", label: "Health", width: "11rem", text: (machine) => troublesText(known, machine) },
-  ];
+/** A machine, with what is not well with it. */
+interface Entry {
+  machine: Machine;
+  troubles: Row[] | undefined;
 }
+
+const of = (text: (machine: Machine) => string) => (entry: Entry) => text(entry.machine);
+
+const COLUMNS: Column<Entry>[] = [
+  {
+    id: "computer",
+    label: "Machine",
+    width: "minmax(8rem, 2fr)",
+    text: of((machine) => machine.computer),
+    field: "machine",
+    sorts: true,
+  },
+  {
+    id: "state",
+    label: "State",
+    width: "9rem",
+    text: of(stateOf),
+    look: (entry) => <StateBadge machine={entry.machine} />,
+    sorts: true,
+  },
+  {
+    id: "osName",
+    label: "System",
+    width: "minmax(9rem, 2fr)",
+    text: of((machine) => machine.osName || machine.osType),
+    sorts: true,
+  },
+  { id: "agentVersion", label: "Agent", width: "6rem", text: of((machine) => machine.agentVersion), sorts: true },
+  {
+    id: "lastContact",
+    label: "Last contact",
+    width: "10rem",
+    text: of((machine) => agoText(machine.lastContact)),
+    sorts: true,
+  },
+  {
+    id: "machineGroup",
+    label: "Group",
+    width: "minmax(6rem, 1fr)",
+    text: of((machine) => machine.machineGroup),
+    sorts: true,
+  },
+  {
+    id: "rules",
+    label: "Rules",
+    width: "minmax(7rem, 1fr)",
+    text: of((machine) => machine.rules?.join(", ") || "none"),
+  },
+  { id: "health", label: "Health", width: "11rem", text: (entry) => troublesText(entry.troubles) },
+  { id: "osType", label: "Kind of system", width: "8rem", text: of((machine) => machine.osType), extra: true },
+  {
+    id: "enrolledAt",
+    label: "Enrolled",
+    width: "12rem",
+    text: of((machine) => whenText(machine.enrolledAt)),
+    extra: true,
+  },
+  {
+    id: "contactAt",
+    label: "Last contact at",
+    width: "12rem",
+    text: of((machine) => whenText(machine.lastContact)),
+    extra: true,
+  },
+  {
+    id: "silentSince",
+    label: "Silent since",
+    width: "12rem",
+    text: of((machine) => whenText(machine.silentSince)),
+    extra: true,
+  },
+  { id: "id", label: "Machine id", width: "19rem", text: of((machine) => machine.id), extra: true },
+  { id: "vmUuid", label: "Hardware id", width: "19rem", text: of((machine) => machine.vmUuid), extra: true },
+  { id: "resourceId", label: "Resource id", width: "24rem", text: of((machine) => machine.resourceId), extra: true },
+];
+
+const BY_NAME: Order = { column: "computer", descending: false };
+const ANY = "any";
 
 export default function Machines({ session }: PageProps) {
   const styles = useStyles();
@@ -81,23 +163,45 @@ export default function Machines({ session }: PageProps) {
   const { filter, narrow } = useFilter();
   const [enrolling, setEnrolling] = useState(false);
   const selected = query.get("id") ?? undefined;
-  const found = useQuery({ queryKey: ["fleet"], queryFn: ({ signal }) => fleet(signal), refetchInterval: 15_000 });
-  const known = found.data;
-
-  const shown = useMemo(() => {
-    const text = filter.text.toLowerCase();
-    const named = filter.conditions.filter((condition) => condition.field === "machine");
-    return (known?.machines ?? []).filter(
-      (machine) =>
-        named.every(({ values, not }) => values.includes(machine.computer) !== not) &&
-        [machine.computer, machine.name, machine.osName, machine.machineGroup, machine.id, stateOf(machine)].some(
-          (one) => one.toLowerCase().includes(text),
-        ),
-    );
-  }, [known, filter]);
-  const lines = useMemo(() => shown.map((machine) => ({ key: machine.id, row: machine })), [shown]);
-  const columns = useMemo(() => (known ? columnsOf(known) : []), [known]);
-  const chosen = known?.machines.find((machine) => machine.id === selected);
+  const sorting = query.get("sort");
+  const order = useMemo(() => orderOf(sorting, COLUMNS) ?? BY_NAME, [sorting]);
+  const columns = useColumns("machines", COLUMNS);
+  const wanted = { filter, state: query.get("state"), trouble: query.get("trouble") };
+  const conditions = JSON.stringify([filter.text, filter.conditions]);
+  const pages = useInfiniteQuery({
+    queryKey: ["fleet", "machines", conditions, wanted.state, wanted.trouble, order],
+    queryFn: ({ pageParam, signal }) => machinePage(wanted, order, pageParam, signal),
+    initialPageParam: "",
+    getNextPageParam: (last) => last.next || null,
+    placeholderData: keepPreviousData,
+    refetchInterval: ({ state }) => ((state.data?.pages.length ?? 0) > MOST_PAGES ? false : 15_000),
+  });
+  const newest = pages.data?.pages.at(-1);
+  const lines = useMemo(
+    () =>
+      pages.data?.pages.flatMap((one) =>
+        one.machines.map((machine) => ({
+          key: machine.id,
+          row: { machine, troubles: one.troubles.get(machine.id) },
+        })),
+      ) ?? [],
+    [pages.data],
+  );
+  const listed = lines.find((line) => line.key === selected)?.row;
+  const other = useQuery({
+    queryKey: ["fleet", "machine", selected],
+    queryFn: ({ signal }) => oneMachine(selected ?? "", signal),
+    enabled: selected !== undefined && pages.isSuccess && !listed,
+  });
+  const [found] = other.data?.machines ?? [];
+  const chosen = listed ?? (found && { machine: found, troubles: other.data?.troubles.get(found.id) });
+  const more = pages.hasNextPage && !pages.isFetchingNextPage ? () => void pages.fetchNextPage() : undefined;
+  const narrowedTo = (name: string, value: string | null) => {
+    const next = new URLSearchParams(query);
+    if (value === null) next.delete(name);
+    else next.set(name, value);
+    go(path, next);
+  };
   const select = (id: string | null) => {
     const next = new URLSearchParams(query);
     if (id) next.set("id", id);
@@ -109,33 +213,65 @@ export default function Machines({ session }: PageProps) {
     <>
       <Heading>Machines</Heading>
       <FilterBar table="ConfigurationData" timed={false}>
+        <Dropdown
+          className={styles.state}
+          aria-label="State"
+          value={wanted.state ?? "Every state"}
+          selectedOptions={[wanted.state ?? ANY]}
+          onOptionSelect={(_, { optionValue }) =>
+            narrowedTo("state", optionValue && optionValue !== ANY ? optionValue : null)
+          }
+        >
+          <Option value={ANY}>Every state</Option>
+          {Object.keys(STATE_COLORS).map((state) => (
+            <Option key={state} value={state}>
+              {state}
+            </Option>
+          ))}
+        </Dropdown>
+        <ColumnChooser list="machines" all={COLUMNS} shown={columns} />
         {session.role === "Owner" && (
           <Button icon={<AddRegular />} appearance="primary" onClick={() => setEnrolling(true)}>
             Enrol
           </Button>
         )}
+        {wanted.trouble !== null && (
+          <Tag
+            size="small"
+            appearance="brand"
+            dismissible
+            dismissIcon={{ "aria-label": "Remove: Health" }}
+            onClick={() => narrowedTo("trouble", null)}
+          >
+            {wanted.trouble ? reasonText(wanted.trouble) : "Anything not well"}
+          </Tag>
+        )}
       </FilterBar>
       {enrolling && <Enrol close={() => setEnrolling(false)} />}
       <div className={styles.place}>
         <div className={styles.list}>
-          {found.error && <Problem error={found.error} again={() => void found.refetch()} />}
-          {found.isPending && <Spinner label="Looking for machines" />}
-          {known && !shown.length && <WhyEmpty filter={filter} table="ConfigurationData" of="machines" />}
-          {known && shown.length > 0 && (
+          {pages.error && <Problem error={pages.error} again={() => void pages.refetch()} />}
+          {pages.isPending && <Spinner label="Looking for machines" />}
+          {newest && !lines.length && (newest.total > 0 ? <None total={newest.total} /> : null)}
+          {newest && !newest.total && <WhyEmpty filter={filter} table="ConfigurationData" of="machines" />}
+          {lines.length > 0 && (
             <Grid
               label="Machines"
               columns={columns}
               lines={lines}
               narrow={narrow}
               selected={selected}
-              open={(machine) => select(machine.id)}
-              card={(machine) => (
+              open={({ machine }) => select(machine.id)}
+              order={order}
+              sort={(next) => narrowedTo("sort", orderText(next, BY_NAME))}
+              {...(more ? { more } : {})}
+              card={({ machine, troubles }) => (
                 <div className={styles.card}>
                   <Text weight="semibold" className={styles.clip}>
                     {visible(machine.computer)}
                   </Text>
                   <Text size={200} className={styles.clip}>
-                    <StateBadge machine={machine} /> {agoText(machine.lastContact)} · {troublesText(known, machine)}
+                    <StateBadge machine={machine} /> {agoText(machine.lastContact)} · {troublesText(troubles)}
                   </Text>
                 </div>
               )}
@@ -143,20 +279,37 @@ export default function Machines({ session }: PageProps) {
           )}
           <footer className={styles.foot}>
             <Text size={200} role="status">
-              {known ? `${shown.length} of ${known.machines.length} machines` : ""}
+              {newest ? `${numberText(newest.matching)} of ${numberText(newest.total)} machines` : ""}
             </Text>
           </footer>
         </div>
-        {known && chosen && (
+        {chosen && (
           <MachineDetails
-            machine={chosen}
-            rules={known.rules.get(chosen.id) ?? []}
-            troubles={known.troubles.get(chosen.id) ?? []}
+            machine={chosen.machine}
+            rules={chosen.machine.rules ?? []}
+            troubles={chosen.troubles ?? []}
             role={session.role}
             close={() => select(null)}
           />
         )}
       </div>
     </>
+  );
+}
+
+/** The filter lets none of the machines through. */
+function None({ total }: { total: number }) {
+  const styles = useStyles();
+  return (
+    <section className={styles.none} aria-label="Why this is empty">
+      <Subtitle1 as="h2">No machines here</Subtitle1>
+      <Text>
+        There are {numberText(total)} machines, and the filter lets none of them through: by text, state, health or
+        machine.
+      </Text>
+      <div>
+        <Button onClick={() => go("/machines", new URLSearchParams())}>Show all machines</Button>
+      </div>
+    </section>
   );
 }

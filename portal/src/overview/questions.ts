@@ -1,6 +1,6 @@
 /** What the overview asks: counts of what the filter lets through. */
 import { ask, type Row } from "../api/client";
-import { Asking, type Filter, ITEM, span } from "../filter/filter";
+import { Asking, FIELDS, type Filter, ITEM, span, zoneOf } from "../filter/filter";
 
 const TABLE = "ConfigurationChange";
 /** Bars that a chart has about. */
@@ -15,8 +15,7 @@ export function step(filter: Filter, days: number, now = Date.now()): number {
   return STEPS.find((one) => one >= wanted) ?? 40_320;
 }
 
-async function rows(filter: Filter, rest: string, signal: AbortSignal): Promise<Row[]> {
-  const asking = new Asking();
+async function rows(filter: Filter, rest: string, signal: AbortSignal, asking = new Asking()): Promise<Row[]> {
   const where = asking.where(filter, TABLE);
   return (await ask(asking.question(`${TABLE}\n${where}${rest}`), signal)).rows;
 }
@@ -32,12 +31,14 @@ export async function overTime(filter: Filter, signal: AbortSignal): Promise<{ r
   return { rows: await rows(filter, rest, signal), minutes };
 }
 
-export const byHour = (filter: Filter, signal: AbortSignal) =>
-  rows(
-    filter,
-    "| summarize Changes = count() by Day = toint(dayofweek(TimeGenerated) / 1d), Hour = hourofday(TimeGenerated)",
-    signal,
+/** By the clock of the filter's time zone. */
+export function byHour(filter: Filter, signal: AbortSignal): Promise<Row[]> {
+  const asking = new Asking();
+  const [day, hour] = [FIELDS.weekday, FIELDS.hour].map(({ in: { ConfigurationChange: expression } }) =>
+    asking.local(expression, zoneOf(filter)),
   );
+  return rows(filter, `| summarize Changes = count() by Day = ${day}, Hour = ${hour}`, signal, asking);
+}
 
 export const TOPS = {
   machine: { title: "Most changed machines", value: "Computer" },
@@ -48,12 +49,23 @@ export const TOPS = {
 
 export type Top = keyof typeof TOPS;
 
-export const top = (of: Top, filter: Filter, signal: AbortSignal) =>
-  rows(
-    filter,
-    `| extend Value = ${TOPS[of].value}\n| where isnotempty(Value)\n| summarize Changes = count() by Value\n| top 8 by Changes desc`,
-    signal,
+/** All of them in one question: each is small, and each would wait for its turn. */
+export async function tops(filter: Filter, signal: AbortSignal): Promise<Record<string, Row[]>> {
+  const asking = new Asking();
+  const where = asking.where(filter, TABLE);
+  const parts = Object.entries(TOPS).map(
+    ([of, { value }]) =>
+      `(seen | extend Value = ${value} | where isnotempty(Value) | summarize Changes = count() by Value` +
+      ` | top 8 by Changes desc | extend Of = '${of}')`,
   );
+  const text = `let seen = ${TABLE}\n${where};\nunion ${parts.join(",\n")}\n| order by Changes desc, Value asc`;
+  const found: Record<string, Row[]> = {};
+  for (const row of (await ask(asking.question(text), signal)).rows) {
+    const of = String(row["Of"]);
+    found[of] = [...(found[of] ?? []), row];
+  }
+  return found;
+}
 
 /** Software that came this week, whatever the time of the filter. */
 export const newSoftware = (filter: Filter, signal: AbortSignal) =>

@@ -16,8 +16,8 @@ import { ArrowDownloadRegular } from "@fluentui/react-icons";
 import { useInfiniteQuery, useMutation } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { request, type Schemas } from "../api/client";
+import { download, FORMS, type FormName, fileOf } from "../files";
 import type { Column } from "../grid/Grid";
-import { csv, download } from "../inventory/download";
 import { go, usePlace } from "../location";
 import { numberText, whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
@@ -92,7 +92,10 @@ async function everything(filter: URLSearchParams): Promise<Entry[]> {
     const one = await page(filter, EXPORTED, cursor);
     found.push(...one.value);
     cursor = one.nextCursor ?? "";
-  } while (cursor && found.length < MOST_EXPORTED);
+    if (cursor && found.length >= MOST_EXPORTED) {
+      throw new Error(`There are more than ${numberText(MOST_EXPORTED)} entries: choose a shorter time.`);
+    }
+  } while (cursor);
   return found;
 }
 
@@ -116,13 +119,14 @@ export function Audit({ selected, select }: TabProps) {
     getNextPageParam: (last) => last.nextCursor ?? null,
   });
   const exporting = useMutation({
-    mutationFn: async (how: "csv" | "json") => {
+    mutationFn: async (form: FormName) => {
       const rows = await everything(filter);
-      if (how === "json") download("audit.json", "application/json", JSON.stringify(rows, null, 1));
-      else {
-        const flat = rows.map((entry) => ({ ...entry, detail: JSON.stringify(entry.detail) }));
-        download("audit.csv", "text/csv", csv(flat));
-      }
+      const flat = rows.map((entry) => ({ ...entry, detail: JSON.stringify(entry.detail) }));
+      const file =
+        form === "csv"
+          ? fileOf(flat, ["id", "time", "actor", "action", "target", "detail"], form)
+          : new Blob([JSON.stringify(rows, null, 1)], { type: FORMS.json.type });
+      download(`audit.${form}`, file);
     },
   });
   const rows = pages.data?.pages.flatMap((one) => one.value);

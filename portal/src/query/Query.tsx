@@ -24,10 +24,10 @@ import { useQuery } from "@tanstack/react-query";
 import { lazy, type ReactElement, Suspense, useEffect, useRef, useState } from "react";
 import { Refused, request } from "../api/client";
 import type { Workspace } from "../editor/kusto";
+import { download, type FormName, fileOf } from "../files";
 import { WINDOWS, write } from "../filter/filter";
 import { TimeRange } from "../filter/TimeRange";
 import { useFilter } from "../filter/useFilter";
-import { csv, download } from "../inventory/download";
 import { go, usePlace } from "../location";
 import { whenText } from "../moments";
 import { Heading } from "../shell/Heading";
@@ -160,20 +160,10 @@ export default function Query({ session, dark }: PageProps) {
   const marked = mistake ?? (isAsked ? (refused ?? null) : null);
   const answer = result.data;
 
-  const save = (form: "csv" | "json") => {
+  const save = (form: FormName) => {
     if (!answer) return;
-    const name = `query-${new Date().toISOString().slice(0, 10)}.${form}`;
-    const rows = rowsOf(answer);
-    if (form === "json") download(name, "application/json", JSON.stringify(rows, null, 1));
-    else
-      download(
-        name,
-        "text/csv",
-        csv(
-          rows,
-          answer.columns.map((column) => column.name),
-        ),
-      );
+    const names = answer.columns.map((column) => column.name);
+    download(`query-${new Date().toISOString().slice(0, 10)}.${form}`, fileOf(rowsOf(answer), names, form));
   };
   const spanned = filter.from || filter.to;
   const time = spanned

@@ -73,17 +73,16 @@ export function Results({ result, dark, time, showAll }: ResultsProps) {
           label: type === "datetime" ? `${name} [UTC]` : name,
           width: `minmax(${width(result, at)}rem, 1fr)`,
           numeric: isNumber(type),
+          sorts: true,
           text: (row) => cellText(result.rows[row]?.[at]),
         }),
       ),
     [result],
   );
-  const minWidth = useMemo(() => `${result.columns.reduce((sum, _, at) => sum + width(result, at), 0)}rem`, [result]);
   const lines = useMemo(() => ordered(result, order).map((row) => ({ key: String(row), row })), [result, order]);
   const cells = chosen === null ? undefined : result.rows[chosen];
 
-  const sortBy = (column: number, descending?: boolean) =>
-    setOrder({ column, descending: descending ?? (order?.column === column && !order.descending) });
+  const sortBy = (column: number, descending: boolean) => setOrder({ column, descending });
   const copy = (row: number) => {
     const found = named(result.columns, result.rows[row] ?? []);
     void navigator.clipboard?.writeText(JSON.stringify(found, null, 1));
@@ -125,12 +124,11 @@ export function Results({ result, dark, time, showAll }: ResultsProps) {
             label="Results"
             columns={columns}
             lines={lines}
-            minWidth={minWidth}
             selected={chosen === null ? undefined : String(chosen)}
             open={setChosen}
             narrow={() => undefined}
-            sort={order && { column: String(order.column), descending: order.descending }}
-            sortBy={(column) => sortBy(Number(column))}
+            {...(order ? { order: { column: String(order.column), descending: order.descending } } : {})}
+            sort={({ column, descending }) => sortBy(Number(column), descending)}
             actions={(row, column) => [
               { label: "Copy row", icon: <CopyRegular />, act: () => copy(row) },
               { label: "Sort ascending", icon: <ArrowSortUpRegular />, act: () => sortBy(Number(column), false) },

@@ -19,7 +19,7 @@ import { ArrowExportRegular, DeleteRegular, EditRegular } from "@fluentui/react-
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Session } from "../api/client";
-import { download } from "../inventory/download";
+import { download } from "../files";
 import { whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
@@ -80,7 +80,8 @@ export function RuleDetails({ rule, all, session, close, edit }: RuleDetailsProp
   const exporting = useMutation({
     mutationFn: async () => {
       exact(documentOf(whole.data ?? {}));
-      download(`${rule.name}.json`, "application/json", `${textOf(whole.data ?? {})}\n`);
+      const content = `${textOf(whole.data ?? {})}\n`;
+      download(`${rule.name}.json`, new Blob([content], { type: "application/json;charset=utf-8" }));
     },
   });
   const associations = all.associations.filter((one) => one.rule === rule.name);

@@ -35,7 +35,7 @@ async function facts(filter: Filter, table: Table, signal: AbortSignal): Promise
   const counting = new Asking();
   const timed = counting.where({ ...filter, text: "", conditions: [] }, table);
   const [machines, everything, inTime, troubles, looks] = await Promise.all([
-    request<{ value: Machine[] }>("GET", "/api/v1/machines", { signal }),
+    request<{ value: Machine[] }>("GET", "/api/v1/machines?limit=1", { signal }),
     ask({ text: `${table} | count`, parameters: {} }, signal),
     ask(counting.question(`${table}\n${timed}| count`), signal),
     ask(

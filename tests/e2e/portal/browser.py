@@ -10,8 +10,11 @@ import httpx
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, Request
 
 from e2e.conftest import Installation
-from whatchanged.records.carrier import new_epoch
-from whatchanged.records.times import time_text
+from whatchanged.records.carrier import Confirmation, new_epoch
+from whatchanged.records.items import Kind
+from whatchanged.records.keys import checksum, item_digest, row_key
+from whatchanged.records.streams import DataType
+from whatchanged.records.times import now_ns, time_text
 
 AXE = Path(__file__).parents[3] / "portal/node_modules/axe-core/axe.min.js"
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{7*7}}\u202egnp.exe"
@@ -95,6 +98,10 @@ class Sender:
         self._headers = {"authorization": f"Bearer {machine['credential']}", "x-whatchanged-instance": "one"}
         self._epoch, self._sent = new_epoch(), 0
 
+    def lose(self, records: int) -> None:
+        """Number so many records that are never sent."""
+        self._sent += records
+
     def __call__(self, changes: list[tuple[str, int]], **columns: Any) -> None:
         """Send a change of a file for each path and time; `columns` stand in every row."""
         rows = []
@@ -117,6 +124,33 @@ class Sender:
             f"{self._path}?api-version=2023-01-01", json=rows, headers=self._headers, trust_env=False, timeout=30
         )
         assert sent.status_code == 204, sent.text
+
+
+def inventory(portal: Portal, computer: str, packages: tuple[str, ...]) -> None:
+    """Enrol a machine that has these packages, of the publisher `Inventory test`."""
+    made = portal.installation.client().post("/api/v1/enrollment-tokens", json={}).json()["token"]
+    headers = {"authorization": f"Bearer {made}"}
+    facts = {"computer": computer, "osType": "Linux"}
+    machine = httpx.post(f"{portal.url}/api/v1/enroll", json=facts, headers=headers, trust_env=False).json()
+    now, epoch = time_text(now_ns()), new_epoch()
+    items = [
+        {"ConfigDataType": "Software", "SoftwareName": name, "Name": name, "CurrentVersion": "1", "Architecture": "all",
+         "Publisher": "Inventory test", "Location": "/var/lib/dpkg/status"} for name in packages
+    ]  # fmt: skip
+    pairs = sorted((row_key(item)[1], item_digest(item)) for item in items)
+    confirmed = Confirmation(kind=Kind.SOFTWARE, time_ns=now_ns(), items=len(items), checksum=checksum(pairs))
+    snapshot = {"_Record": "Snapshot", "ConfigDataType": "Software"}
+    told = [snapshot, *({**item, "TimeGenerated": now, "Computer": computer} for item in items), confirmed.fields()]
+    stream = DataType.CONFIG_DATA_V2
+    rows = [{**one, "_Stream": stream.value, "_Epoch": epoch, "_Sequence": at} for at, one in enumerate(told, 1)]
+    sent = httpx.post(
+        f"{portal.url}/dataCollectionRules/{machine['implicitRuleId']}/streams/{stream.value}?api-version=2023-01-01",
+        json=rows,
+        headers={"authorization": f"Bearer {machine['credential']}", "x-whatchanged-instance": "one"},
+        trust_env=False,
+        timeout=30,
+    )
+    assert sent.status_code == 204, sent.text
 
 
 def row(page: Page, text: str) -> Any:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+from pathlib import Path
 
 from playwright.sync_api import expect
 
+from e2e.conftest import eventually
 from e2e.portal.browser import AXE, SHOWN, Portal, Sender, keep, row, violations
 from whatchanged.records.times import now_ns
 
@@ -198,3 +202,107 @@ def test_long_values_are_compared(portal: Portal) -> None:
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(details).to_be_visible()
+
+
+def test_a_list_is_sorted_by_head_and_shows_the_columns_that_one_chose(portal: Portal) -> None:
+    send = Sender(portal, "sorted")
+    start = now_ns() - 600 * 10**9
+    send([(f"/sorted/{name}", start + at * 10**9) for at, name in enumerate(("b", "c", "a"))])
+    page = portal.signed_in("/changes?is.machine=sorted")
+    expect(row(page, "/sorted/")).to_have_count(3)
+    cells = page.get_by_role("gridcell").filter(has_text="/sorted/")
+    time, item = (page.get_by_role("columnheader", name=name) for name in ("Time", "Item"))
+    expect(time).to_have_attribute("aria-sort", "descending")
+    expect(cells).to_have_text(["/sorted/a", "/sorted/c", "/sorted/b"])
+    item.click()
+    expect(item).to_have_attribute("aria-sort", "ascending")
+    expect(cells).to_have_text(["/sorted/a", "/sorted/b", "/sorted/c"])
+    # Without a pointer: above the first row stand the heads.
+    page.get_by_role("grid").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowUp")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(item).to_have_attribute("aria-sort", "descending")
+    expect(cells).to_have_text(["/sorted/c", "/sorted/b", "/sorted/a"])
+    # What arrives takes its place in this order, too.
+    send([("/sorted/bb", start)])
+    expect(cells).to_have_text(["/sorted/c", "/sorted/bb", "/sorted/b", "/sorted/a"])
+    page.get_by_role("button", name="Columns").click()
+    page.get_by_role("menuitemcheckbox", name="Transaction").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("columnheader", name="Transaction")).to_be_visible()
+    assert "columns=" in page.url
+    page.goto(f"{portal.url}/changes?is.machine=sorted&sort=-item")
+    expect(page.get_by_role("columnheader", name="Transaction")).to_be_visible()
+    expect(cells).to_have_text(["/sorted/c", "/sorted/bb", "/sorted/b", "/sorted/a"])
+    page.get_by_role("button", name="Columns").click()
+    page.get_by_role("menuitem", name="As they were").click()
+    expect(page.get_by_role("columnheader", name="Transaction")).to_have_count(0)
+
+
+def test_what_is_not_known_stands_where_it_is_missing(portal: Portal) -> None:
+    send = Sender(portal, "lossy")
+    start = now_ns() - 600 * 10**9
+    send([("/lossy/before", start)])
+    send.lose(3)
+    send([("/lossy/after", start + 60 * 10**9)])
+    page = portal.signed_in("/changes?is.machine=lossy")
+    note = row(page, "Nothing is known from")
+    expect(note).to_contain_text("on lossy: 3 records are missing")
+    expect(page.get_by_role("grid").get_by_role("row").nth(1)).to_contain_text("/lossy/after")
+    expect(page.get_by_role("grid").get_by_role("row").nth(2)).to_contain_text("Nothing is known")
+    expect(page.get_by_role("grid").get_by_role("row").nth(3)).to_contain_text("/lossy/before")
+    page.goto(f"{portal.url}/?is.machine=lossy")
+    unknown = page.get_by_role("group", name="Changes over time").get_by_role("list", name="What is not known")
+    expect(unknown).to_contain_text("on lossy: 3 records are missing")
+    health = page.get_by_role("group", name="Health")
+    expect(health.get_by_role("listitem").filter(has_text="Records were lost")).to_contain_text("1")
+    health.get_by_role("link", name="Records were lost").click()
+    expect(row(page, "lossy")).to_contain_text("1 error")
+    expect(row(page, "Active")).to_have_count(1)
+
+
+def test_an_upgrade_of_a_package_is_one_line_that_opens(portal: Portal, tmp_path: Path) -> None:
+    """By dpkg itself: the package and its files."""
+    installed = portal.installation
+
+    def dpkg(version: str) -> None:
+        source, target = tmp_path / version, tmp_path / f"{version}.deb"
+        (source / "DEBIAN").mkdir(parents=True)
+        (source / "DEBIAN/control").write_text(
+            f"Package: upgraded\nVersion: {version}\nArchitecture: all\nMaintainer: Jo <j@example.org>\n"
+            "Description: x\n"
+        )
+        (source / "srv/tree/upgraded").mkdir(parents=True)
+        for name in ("one", "two"):
+            (source / "srv/tree/upgraded" / name).write_text(f"{name} of {version}\n" * int(version))
+        for command in (
+            ["dpkg-deb", "--build", "--root-owner-group", str(source), str(target)],
+            ["dpkg", f"--root={installed.root}", "--force-script-chrootless", "--log=/dev/null", "-i", str(target)],
+        ):
+            environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+            subprocess.run(command, check=True, capture_output=True, env=environment)
+
+    dpkg("1")
+    eventually(lambda: [one for one in installed.changes() if one.get("SoftwareName") == "upgraded"])
+    eventually(
+        lambda: len([one for one in installed.changes() if "/upgraded/" in one.get("FileSystemPath", "")]) >= 2,
+        what="its files have arrived",
+    )
+    dpkg("2")
+    page = portal.signed_in("/changes?group=transaction&text=upgraded&is.category=Modified")
+    line = row(page, "3 changes (")
+    expect(line).to_have_count(1)
+    expect(line).to_have_attribute("aria-expanded", "false")
+    expect(row(page, "1 → 2")).to_have_count(0)
+    page.get_by_role("grid").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    expect(line).to_have_attribute("aria-expanded", "true")
+    expect(row(page, "1 → 2")).to_contain_text("upgraded")
+    for name in ("one", "two"):
+        expect(row(page, f"/srv/tree/upgraded/{name}")).to_be_visible()
+    line.click()
+    expect(row(page, "1 → 2")).to_have_count(0)

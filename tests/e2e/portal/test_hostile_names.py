@@ -103,6 +103,6 @@ def test_details_of_a_machine_and_of_a_package_are_harmless(portal: Portal) -> N
     expect(page.get_by_role("link", name=LONGEST[:40])).to_be_visible()
     assert harm(page) == []
     page.goto(f"{portal.url}/inventory?in=all")
-    row(page, SHOWN).first.click()
+    row(page, SHOWN).first.get_by_role("gridcell").first.click()
     expect(page.get_by_role("complementary", name="Item").get_by_role("heading").first).to_contain_text(SHOWN)
     assert harm(page) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from e2e.conftest import eventually
-from e2e.portal.browser import Portal, row
+from e2e.portal.browser import Portal, inventory, row
 
 
 def test_the_inventory_shows_what_is_there_and_was(portal: Portal) -> None:
@@ -34,11 +34,42 @@ def test_the_inventory_shows_what_is_there_and_was(portal: Portal) -> None:
         page.get_by_role("menuitem", name="JSON").click()
     assert [one["SoftwareName"] for one in json.loads(Path(started.value.path()).read_text())] == ["=cmd|calc"]
     page.get_by_role("tab", name="Files").click()
-    expect(row(page, "first.conf")).to_be_visible()
+    expect(row(page, "first.conf")).to_contain_text("on 1 of 1")
     row(page, "first.conf").click()
+    expect(page.get_by_role("list", name="Machines that have it").get_by_role("link")).to_have_count(1)
     page.get_by_role("button", name="Changes of this item").click()
     expect(page.get_by_role("grid", name="Changes")).to_be_visible()
     expect(row(page, ".conf")).to_have_count(1)
     page.go_back()
     page.get_by_label("As of").fill("2020-01-01")
     expect(page.get_by_role("region", name="Why this is empty")).to_be_visible()
+
+
+def test_the_inventory_counts_what_machines_have_in_common(portal: Portal) -> None:
+    for computer, packages in (("one", ("shared", "alone")), ("two", ("shared",)), ("three", ("shared", "other"))):
+        inventory(portal, computer, packages)
+    page = portal.signed_in("/inventory?is.publisher=Inventory+test")
+    shared = row(page, "shared")
+    expect(shared).to_contain_text("on 3 of ")
+    # The most common first; by the head of a column in another order.
+    expect(page.get_by_role("grid").get_by_role("row").nth(1)).to_contain_text("shared")
+    head = page.get_by_role("columnheader", name="Name")
+    head.click()
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    expect(page.get_by_role("grid").get_by_role("row").nth(1)).to_contain_text("alone")
+    expect(row(page, "alone")).to_contain_text("on 1 of ")
+    page.get_by_role("searchbox", name="Filter by text").fill("OTHE")
+    expect(shared).to_have_count(0)
+    row(page, "other").get_by_role("gridcell").first.click()
+    machines = page.get_by_role("list", name="Machines that have it")
+    machines.get_by_role("link", name="three").click()
+    expect(row(page, "other")).to_contain_text("three")
+    # Of one machine every item stands on its own.
+    expect(page.get_by_role("columnheader", name="Last refreshed")).to_be_visible()
+    page.goto(f"{portal.url}/inventory?is.publisher=Inventory+test&is.machine=three")
+    expect(page.get_by_role("grid").get_by_role("row")).to_have_count(3)
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Export").click()
+        page.get_by_role("menuitem", name="JSON").click()
+    rows = json.loads(Path(started.value.path()).read_text())
+    assert sorted((one["Computer"], one["SoftwareName"]) for one in rows) == [("three", "other"), ("three", "shared")]

@@ -77,3 +77,28 @@ def test_a_machine_says_how_its_parts_fare_what_changed_and_what_is_there(portal
     details.get_by_role("link", name="Files").click()
     expect(page.get_by_role("tab", name="Files")).to_have_attribute("aria-selected", "true")
     expect(row(page, "first.conf")).to_be_visible()
+
+
+def test_machines_are_filtered_by_state_and_sorted_by_the_server(portal: Portal) -> None:
+    client, ids = portal.installation.client(), {}
+    for name in ("sort-b", "sort-a", "sort-c"):
+        made = client.post("/api/v1/enrollment-tokens", json={}).json()["token"]
+        headers = {"authorization": f"Bearer {made}"}
+        facts = {"computer": name, "osType": "Linux"}
+        enrolled = httpx.post(f"{portal.url}/api/v1/enroll", json=facts, headers=headers, trust_env=False)
+        ids[name] = enrolled.json()["machineId"]
+    assert client.post(f"/api/v1/machines/{ids['sort-c']}/revoke").status_code == 204
+    page = portal.signed_in("/machines?text=SORT-")
+    names = page.get_by_role("gridcell").filter(has_text="sort-")
+    expect(names).to_have_text(["sort-a", "sort-b", "sort-c"])
+    page.get_by_role("columnheader", name="Machine").click()
+    expect(names).to_have_text(["sort-c", "sort-b", "sort-a"])
+    assert "sort=-computer" in page.url
+    page.get_by_role("combobox", name="State").click()
+    page.get_by_role("option", name="Revoked").click()
+    expect(names).to_have_text(["sort-c"])
+    page.get_by_role("combobox", name="State").click()
+    page.get_by_role("option", name="Silent").click()
+    expect(page.get_by_role("region", name="Why this is empty")).to_contain_text("the filter lets none of them through")
+    page.get_by_role("button", name="Show all machines").click()
+    expect(row(page, "sort-c")).to_be_visible()

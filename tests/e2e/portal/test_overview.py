@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import expect
 
-from e2e.portal.browser import Portal, row
+from e2e.portal.browser import Portal, Sender, row
 
 
 def test_what_the_overview_shows_leads_to_lists(portal: Portal) -> None:
@@ -39,6 +39,20 @@ def test_what_the_overview_shows_leads_to_lists(portal: Portal) -> None:
     expect(files).to_be_visible()
     hours = page.get_by_role("group", name="By hour and weekday").get_by_role("img")
     expect(hours).to_be_visible()
+    # All of it in words and links, too: a canvas has no keys.
+    over_time = page.get_by_role("group", name="Changes over time")
+    over_time.get_by_role("button", name="Show as table").press("Enter")
+    expect(over_time.get_by_role("table").get_by_role("link").last).to_be_visible()
+    over_time.get_by_role("button", name="Show as chart").press("Enter")
+    by_hour = page.get_by_role("group", name="By hour and weekday")
+    by_hour.get_by_role("button", name="Show as table").press("Enter")
+    cell = by_hour.get_by_role("cell").get_by_role("link").last
+    count = cell.inner_text()
+    cell.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text(f"{count} change")
+    assert "zone=" in page.url
+    page.go_back()
+    expect(hours).to_be_visible()
     (written,) = [one for one in portal.installation.changes() if one.get("Name") == "one-more.conf"]
     moment = datetime.fromisoformat(written["TimeGenerated"][:19]).replace(tzinfo=UTC)
     place = hours.bounding_box()
@@ -51,3 +65,42 @@ def test_what_the_overview_shows_leads_to_lists(portal: Portal) -> None:
     page.wait_for_url("**is.hour=**")
     assert f"is.weekday={moment.isoweekday() % 7}" in page.url
     expect(page.get_by_role("grid", name="Changes")).to_be_visible()
+
+
+def test_hours_are_those_of_the_clock_where_one_looks(portal: Portal) -> None:
+    send = Sender(portal, "clock")
+    # 20:45 in UTC is a quarter past midnight of the next day in Tehran.
+    moment = datetime.now(UTC).replace(hour=20, minute=45, second=0, microsecond=0) - timedelta(days=1)
+    send([("/clock/one", int(moment.timestamp()) * 10**9), ("/clock/two", int(moment.timestamp() - 7200) * 10**9)])
+    context = portal.browser.new_context(timezone_id="Asia/Tehran")
+    page = context.new_page()
+    link = portal.link().rpartition("#")[2]
+    assert page.request.post(f"{portal.url}/api/v1/sign-in", data={"link": link}).status == 200
+    page.goto(f"{portal.url}/?in=7d&is.machine=clock")
+    by_hour = page.get_by_role("group", name="By hour and weekday (Asia/Tehran)")
+    by_hour.get_by_role("button", name="Show as table").click()
+    midnight = by_hour.get_by_role("row").filter(has=page.get_by_role("rowheader", name="0", exact=True))
+    midnight.get_by_role("link").click()
+    expect(row(page, "/clock/one")).to_be_visible()
+    expect(row(page, "/clock/two")).to_have_count(0)
+    assert "zone=Asia%2FTehran" in page.url
+    assert "is.hour=0" in page.url
+    # Whoever gets the link, elsewhere, sees the same.
+    other = portal.signed_in(page.url.removeprefix(portal.url))
+    expect(row(other, "/clock/one")).to_be_visible()
+    expect(row(other, "/clock/two")).to_have_count(0)
+    expect(other.get_by_role("toolbar", name="Conditions")).to_contain_text("Hour (Asia/Tehran) is 0")
+
+
+def test_new_software_leads_to_the_inventory(portal: Portal) -> None:
+    installed = portal.installation
+    status = installed.root / "var/lib/dpkg/status"
+    status.write_text(
+        status.read_text()
+        + "\nPackage: brand-new\nStatus: install ok installed\nVersion: 1.0\nArchitecture: all\n"
+        + "Maintainer: A <a@example.org>\nDescription: none\n"
+    )
+    page = portal.signed_in("/")
+    page.get_by_role("group", name="New software this week").get_by_role("link", name="brand-new 1.0").click()
+    expect(page.get_by_role("grid", name="Software")).to_be_visible()
+    expect(row(page, "brand-new")).to_contain_text("on 1 of 1")

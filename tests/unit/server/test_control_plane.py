@@ -23,6 +23,7 @@ from whatchanged.records.times import now_ns
 from whatchanged.rules import DEFAULT_RULE
 from whatchanged.server.control import Condition, Control, MachineFacts, Refusal, RequestName, Role, clones, schema
 from whatchanged.server.control.clones import GRACE_NS, WINDOW_NS, Verdict, judge
+from whatchanged.server.control.machine_list import MachineFilter
 from whatchanged.server.control.machines import Enrolled
 from whatchanged.server.control.tokens import IngestionSigner, private_file
 
@@ -95,6 +96,56 @@ def test_enrolment_tokens_are_used_up_and_expire(control: Control) -> None:
         control.machines.enroll(late, MachineFacts(computer="c"))
     with pytest.raises(CredentialError):
         control.machines.enroll(token.replace("wce1", "wcp1"), MachineFacts(computer="c"))
+
+
+def test_machines_come_page_by_page_filtered_and_in_order(control: Control) -> None:
+    control.rules.put("test", "etc", json.dumps(DEFAULT_RULE).encode())
+    control.rules.associate("test", "etc-default", "etc", group="default")
+    for number in (3, 1, 5, 2, 4):
+        enrol(control, f"Web-{number}", "default" if number < 5 else "other", rules=())
+    control.machines.revoke("test", _id(control, "Web-2"))
+    control.machines.note_silence([_id(control, "Web-3")])
+    groups = frozenset({"default"})
+
+    def pages(wanted: MachineFilter, **options: Any) -> list[str]:
+        found: list[str] = []
+        cursor = ""
+        while True:
+            page = control.machines.page(
+                wanted, limit=2, cursor=cursor, **{"order": "computer", "descending": False, **options}
+            )
+            assert len(page["value"]) <= 2
+            found += [machine["computer"] for machine in page["value"]]
+            assert page["matching"] >= len(found)
+            if "nextCursor" not in page:
+                assert page["matching"] == len(found)
+                return found
+            cursor = page["nextCursor"]
+
+    everything = [f"Web-{number}" for number in (1, 2, 3, 4, 5)]
+    assert pages(MachineFilter()) == everything
+    assert pages(MachineFilter(), descending=True) == everything[::-1]
+    assert pages(MachineFilter(), order="state")[-2:] == ["Web-2", "Web-3"]  # Revoked, Silent
+    assert len(pages(MachineFilter(), order="lastContact")) == 5
+    assert pages(MachineFilter(groups=groups)) == everything[:4]
+    assert pages(MachineFilter(text="WEB-4")) == ["Web-4"]
+    assert pages(MachineFilter(text="%")) == []
+    assert pages(MachineFilter(states=("Silent", "Revoked"))) == ["Web-2", "Web-3"]
+    assert pages(MachineFilter(computers=("Web-1", "Web-5"), groups=groups)) == ["Web-1"]
+    assert pages(MachineFilter(other_than=("Web-1",), groups=groups)) == ["Web-2", "Web-3", "Web-4"]
+    assert pages(MachineFilter(ids=())) == []
+    assert pages(MachineFilter(ids=(_id(control, "Web-4"),))) == ["Web-4"]
+    page = control.machines.page(MachineFilter(groups=groups), order="computer", descending=False, limit=2, cursor="")
+    assert (page["total"], page["value"][0]["rules"]) == (4, ["etc"])
+    assert control.machines.states(groups) == {"Active": 2, "Silent": 1, "Revoked": 1, "Decommissioned": 0}
+    for cursor in ("x", "bnVsbA", page["nextCursor"]):
+        with pytest.raises(Refusal, match="cursor"):
+            control.machines.page(MachineFilter(), order="lastContact", descending=False, limit=2, cursor=cursor)
+
+
+def _id(control: Control, computer: str) -> str:
+    (found,) = [machine["id"] for machine in control.machines.list_all(None) if machine["computer"] == computer]
+    return str(found)
 
 
 def test_two_machines_of_one_name_have_two_resource_ids(control: Control) -> None:

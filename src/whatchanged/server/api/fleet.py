@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import delete, get, post
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from whatchanged.records.times import parse_time
 from whatchanged.server.api.access import Access, AnyRequest, person_of
 from whatchanged.server.api.context import context_of
-from whatchanged.server.api.shapes import Machine, Machines, answers
+from whatchanged.server.api.shapes import Machine, Machines, MachineStates, answers
 from whatchanged.server.control import RequestName, Role
+from whatchanged.server.control.machine_list import MachineFilter, Order
 from whatchanged.server.control.people import SENDER_ROLE
 from whatchanged.server.control.refusals import bad_request, forbidden
 from whatchanged.server.control.rule_reading import read
@@ -29,10 +30,45 @@ _DAY = 86_400
 
 
 @get("/api/v1/machines", opt={"access": Access.READER}, responses=answers(Machines))
-async def list_machines(request: AnyRequest) -> Row:
-    """Return the machines that the caller may see."""
+async def list_machines(
+    request: AnyRequest,
+    text: FromQuery[str] = "",
+    states: Annotated[list[str] | None, QueryParameter(name="state")] = None,
+    computer: FromQuery[list[str] | None] = None,
+    other_than: Annotated[list[str] | None, QueryParameter(name="otherThan")] = None,
+    trouble: FromQuery[str | None] = None,
+    order: FromQuery[Order] = "computer",
+    descending: FromQuery[bool] = False,
+    limit: Annotated[int | None, QueryParameter(ge=1, le=1000)] = None,
+    cursor: FromQuery[str] = "",
+) -> Row:
+    """Return the machines that the caller may see: with `limit` page by page, filtered and in an order.
+
+    `text` is part of a name, system, group or id; `state` Active, Silent, Revoked or Decommissioned; `computer` and
+    `otherThan` are host names; `trouble` is a reason of TrackingHealth, or empty for any. Without `limit` nothing is
+    filtered, and everything is in the answer.
+    """
+    context, groups = context_of(request), person_of(request).groups
+    machines = context.control.machines
+    if limit is None:
+        return {"value": await context.call(machines.list_all, groups)}
+    wanted = MachineFilter(
+        groups=groups,
+        text=text,
+        states=tuple(states or ()),
+        computers=tuple(computer or ()),
+        other_than=tuple(other_than or ()),
+        ids=None if trouble is None else await context.reader.troubled(trouble),
+    )
+    page = functools.partial(machines.page, wanted, order=order, descending=descending, limit=limit, cursor=cursor)
+    return await context.call(page)
+
+
+@get("/api/v1/machine-states", opt={"access": Access.READER}, responses=answers(MachineStates))
+async def count_machines(request: AnyRequest) -> Row:
+    """Return how many of the machines that the caller may see are in each state."""
     context = context_of(request)
-    return {"value": await context.call(context.control.machines.list_all, person_of(request).groups)}
+    return {"value": await context.call(context.control.machines.states, person_of(request).groups)}
 
 
 @get("/api/v1/machines/{machine_id:str}", opt={"access": Access.READER}, responses=answers(Machine))
@@ -275,6 +311,7 @@ def _time(text: str, target: str) -> int:
 
 HANDLERS = (
     list_machines,
+    count_machines,
     get_machine,
     decommission,
     revoke,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from litestar import get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from whatchanged.records.items import Kind
 from whatchanged.server.api.access import Access, AnyRequest, visible_machines
 from whatchanged.server.api.context import context_of
-from whatchanged.server.api.shapes import Changes, Health, Inventory, answers
+from whatchanged.server.api.shapes import Changes, Health, Inventory, InventoryGroups, answers
 from whatchanged.server.control.refusals import not_found
-from whatchanged.server.query import MAX_LIMIT, ChangeFilter, HealthFilter, InventoryFilter, Page
+from whatchanged.server.query import GROUPED, MAX_LIMIT, ChangeFilter, GroupFilter, HealthFilter, InventoryFilter, Page
 
 __all__ = ["HANDLERS"]
 
@@ -72,6 +73,56 @@ async def inventory(
     return _listed(await context_of(request).reader.inventory(wanted, limit=limit, cursor=cursor))
 
 
+Pairs = FromQuery[list[str] | None]
+
+
+@get("/api/v1/inventory-groups/{kind:str}", opt={"access": Access.READER}, responses=answers(InventoryGroups))
+async def inventory_groups(
+    request: AnyRequest,
+    kind: FromPath[str],
+    text: FromQuery[str] = "",
+    at: FromQuery[str] = "",
+    only: Pairs = None,
+    other_than: Annotated[list[str] | None, QueryParameter(name="otherThan")] = None,
+    order: FromQuery[str] = "machines",
+    descending: FromQuery[bool] = True,
+    start: Annotated[int, QueryParameter(ge=0)] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 200,
+) -> dict[str, Any]:
+    """Return names and versions of one kind, and on how many machines each is, now or as of `at`.
+
+    `only` and `otherThan` are `field:value`, of the fields item, version, publisher and state. What arrives is counted
+    within seconds, not at once.
+    """
+    found = _KINDS.get(kind.lower())
+    if found not in GROUPED:
+        raise not_found("InventoryKind", kind)
+    context = context_of(request)
+    wanted = GroupFilter(
+        kind=found,
+        at=at,
+        machines=await visible_machines(request),
+        text=text,
+        only=_pairs(only),
+        other_than=_pairs(other_than),
+        order=order,
+        descending=descending,
+    )
+    groups = await context.reader.prevalence.groups(wanted, context.arrivals.mark, start, limit)
+    return {
+        "value": [msgspec.to_builtins(group) for group in groups.value],
+        "total": groups.total,
+        "machines": groups.machines,
+        "countedAt": groups.counted_at,
+        "cut": groups.cut,
+    }
+
+
+def _pairs(given: list[str] | None) -> tuple[tuple[str, str], ...]:
+    split = [text.partition(":") for text in given or ()]
+    return tuple((field, value) for field, _, value in split)
+
+
 @get("/api/v1/health", opt={"access": Access.READER}, responses=answers(Health))
 async def health(
     request: AnyRequest,
@@ -103,4 +154,4 @@ def _listed(page: Page) -> dict[str, Any]:
     return {"value": page.rows, "nextCursor": page.cursor} if page.cursor else {"value": page.rows}
 
 
-HANDLERS = (changes, inventory, health)
+HANDLERS = (changes, inventory, inventory_groups, health)

@@ -14,8 +14,8 @@ from whatchanged.records import tables
 from whatchanged.records.columns import ColumnType, Table
 
 __all__ = [
-    "Associations", "Changes", "Health", "Inventory", "Machine", "Machines", "Rule", "RuleCheck", "RuleTemplates",
-    "RuleVersion", "RuleVersions", "Rules", "Tables", "answers",
+    "Associations", "Changes", "Health", "Inventory", "InventoryGroups", "Machine", "MachineStates", "Machines", "Rule",
+    "RuleCheck", "RuleTemplates", "RuleVersion", "RuleVersions", "Rules", "Tables", "answers",
 ]  # fmt: skip
 
 _TYPES: dict[ColumnType, Any] = {
@@ -41,6 +41,30 @@ Inventory = _page("Inventory", tables.CONFIGURATION_DATA)
 Health = _page("Health", tables.TRACKING_HEALTH)
 
 
+class InventoryGroup(msgspec.Struct):
+    """A name and version of the inventory."""
+
+    name: str
+    version: str
+    """Of a file its checksum, of a daemon its enablement, of a service its startup type."""
+    publisher: str
+    details: dict[str, Any]
+    machines: int
+    """On how many it is."""
+
+
+class InventoryGroups(msgspec.Struct, rename="camel"):
+    """A page of the inventory by name and version."""
+
+    value: list[InventoryGroup]
+    total: int
+    machines: int
+    """How many machines told of anything of the kind."""
+    counted_at: str
+    cut: bool
+    """There are more than were counted: the rarest are missing."""
+
+
 class Machine(msgspec.Struct, rename="camel"):
     """A machine."""
 
@@ -58,12 +82,25 @@ class Machine(msgspec.Struct, rename="camel"):
     enrolled_at: str
     last_contact: str
     silent_since: str | None
+    rules: list[str] | msgspec.UnsetType = msgspec.UNSET
+    """Names of the rules in force, in pages of the list."""
 
 
-class Machines(msgspec.Struct):
-    """The machines."""
+class Machines(msgspec.Struct, rename="camel"):
+    """The machines, or a page of them."""
 
     value: list[Machine]
+    next_cursor: str | msgspec.UnsetType = msgspec.UNSET
+    matching: int | msgspec.UnsetType = msgspec.UNSET
+    """How many the filter lets through."""
+    total: int | msgspec.UnsetType = msgspec.UNSET
+    """How many the caller may see."""
+
+
+class MachineStates(msgspec.Struct):
+    """How many machines there are, by state."""
+
+    value: dict[str, int]
 
 
 class RuleProblem(msgspec.Struct):

@@ -19,8 +19,9 @@ from whatchanged.server.control.audit import note
 from whatchanged.server.control.clones import Verdict, judge
 from whatchanged.server.control.database import Database
 from whatchanged.server.control.groups import ensure_group
+from whatchanged.server.control.machine_list import MachineFilter, Order, counted, machine_page, states
 from whatchanged.server.control.refusals import Refusal, bad_request, conflict, not_found
-from whatchanged.server.control.rulebook import associate, known_rule
+from whatchanged.server.control.rulebook import associate, known_rule, rules_of
 from whatchanged.server.control.tokens import (
     enrollment_token,
     machine_credential,
@@ -300,9 +301,29 @@ class Machines:
         with self._database.read() as connection:
             return [self._described(row) for row in connection.execute(query)]
 
+    def page(self, wanted: MachineFilter, *, order: Order, descending: bool, limit: int, cursor: str) -> dict[str, Any]:
+        """Return `value` (machines, each with the names of its `rules`), `nextCursor` (unless that was all), and how
+        many there are: `matching` the filter, and in `total`."""
+        with self._database.read() as connection:
+            rows, following = machine_page(connection, wanted, order, descending, limit, cursor)
+            rules = rules_of(connection, [(row.id, row.machine_group) for row in rows])
+            matching = counted(connection, wanted)
+            total = counted(connection, MachineFilter(groups=wanted.groups))
+        value = [{**self._described(row), "rules": rules[row.id]} for row in rows]
+        answer = {"value": value, "matching": matching, "total": total}
+        return {**answer, "nextCursor": following} if following else answer
+
+    def states(self, groups: frozenset[str] | None) -> dict[str, int]:
+        """Return how many machines of `groups` (None: all) are in each state."""
+        with self._database.read() as connection:
+            return states(connection, groups)
+
     def get(self, machine_id: str, groups: frozenset[str] | None) -> dict[str, Any]:
-        """Return one machine; refuses one that is not there or not in `groups` alike."""
-        return self._described(self._row(machine_id, groups))
+        """Return one machine with its `rules`; refuses one that is not there or not in `groups` alike."""
+        row = self._row(machine_id, groups)
+        with self._database.read() as connection:
+            rules = rules_of(connection, [(row.id, row.machine_group)])[row.id]
+        return {**self._described(row), "rules": rules}
 
     def identity(self, machine_id: str, groups: frozenset[str] | None = None) -> MachineIdentity:
         """Return a machine's identity; refuses as `get` does."""

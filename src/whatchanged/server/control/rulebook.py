@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from whatchanged.server.control.groups import ensure_group
 from whatchanged.server.control.refusals import bad_request, conflict, not_found
 from whatchanged.server.control.rule_reading import read, reread
 
-__all__ = ["AssignedRule", "Rulebook", "associate", "known_rule"]
+__all__ = ["AssignedRule", "Rulebook", "associate", "known_rule", "rules_of"]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.() -]{0,200}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -213,6 +213,25 @@ def _has_tokens(connection: Connection, immutable_id: str) -> bool:
     tokens, senders = schema.tokens, schema.senders
     query = select(tokens.c.id).join(senders, senders.c.id == tokens.c.sender).where(senders.c.rule_id == immutable_id)
     return connection.execute(query.limit(1)).one_or_none() is not None
+
+
+def rules_of(connection: Connection, machines: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the names of the rules of machines, which are given as id and group, by id."""
+    links, table = schema.associations, schema.rules
+    ids, groups = {machine_id for machine_id, _ in machines}, {group for _, group in machines}
+    rows = connection.execute(
+        select(links.c.machine_id, links.c.machine_group, table.c.name)
+        .join(table, table.c.key == links.c.rule)
+        .where(links.c.machine_id.in_(ids) | links.c.machine_group.in_(groups))
+        .order_by(table.c.key)
+    ).all()
+    found: dict[str | None, list[str]] = {}
+    for row in rows:
+        found.setdefault(row.machine_id or row.machine_group, []).append(row.name)
+    return {
+        machine_id: list(dict.fromkeys([*found.get(machine_id, ()), *found.get(group, ())]))
+        for machine_id, group in machines
+    }
 
 
 def known_rule(connection: Connection, name: str) -> Row[Any]:

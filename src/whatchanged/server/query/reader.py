@@ -20,6 +20,7 @@ from whatchanged.errors import RecordError
 from whatchanged.records.items import Kind
 from whatchanged.records.tables import CONFIGURATION_CHANGE, CONFIGURATION_DATA, TRACKING_HEALTH
 from whatchanged.records.times import parse_time, time_text
+from whatchanged.server.query.prevalence import Prevalence
 from whatchanged.server.storage import END_OF_TIME, Row, Storage
 
 __all__ = ["MAX_LIMIT", "ChangeFilter", "HealthFilter", "InventoryFilter", "Page", "Reader"]
@@ -27,6 +28,16 @@ __all__ = ["MAX_LIMIT", "ChangeFilter", "HealthFilter", "InventoryFilter", "Page
 MAX_LIMIT = 10_000
 _MAX_VALUE = 32_768
 _T = TypeVar("_T")
+
+
+_TROUBLED = """
+SELECT DISTINCT SourceComputerId AS machine FROM (
+  SELECT SourceComputerId, argMax(Status, TimeGenerated) AS last FROM TrackingHealth
+  WHERE TimeGenerated > now() - INTERVAL 7 DAY
+    AND ({reason:String} = '' AND Reason != 'Silent' OR Reason = {reason:String})
+  GROUP BY SourceComputerId, Component, Kind, Reason, RuleName, Stream)
+WHERE last != 'Ok' LIMIT {most:UInt32}
+"""
 
 
 class ChangeFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +114,7 @@ class Reader:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._threads = ThreadPoolExecutor(storage.readers, thread_name_prefix="query")
+        self.prevalence = Prevalence(storage, self._run)
 
     async def changes(self, wanted: ChangeFilter, *, limit: int = 100, cursor: str | None = None) -> Page:
         """Return changes, newest first. Raises RecordError for a bad filter, LimitExceeded when it is too much."""
@@ -154,6 +166,16 @@ class Reader:
         )
         rows = await self._run(lambda: self._storage.query(sql, parameters))
         return _page(rows, limit, lambda row: [row["SourceComputerId"], row["ConfigDataType"], row["_Cursor"]])
+
+    async def troubled(self, reason: str) -> tuple[str, ...]:
+        """Return the ids of machines of which something, for this reason, was not well the last time it was spoken of.
+
+        Of the last week; an empty reason is any but silence, which machines have as their state. At most `MAX_LIMIT`.
+        """
+        rows = await self._run(
+            lambda: self._storage.query(_TROUBLED, {"reason": _bounded(reason, "trouble"), "most": MAX_LIMIT})
+        )
+        return tuple(row["machine"] for row in rows)
 
     def close(self) -> None:
         """Wait for running queries and end the threads."""

@@ -1,0 +1,170 @@
+/** The inventory by name and version, with how common each is. */
+import { Button, makeStyles, Spinner, Text, tokens } from "@fluentui/react-components";
+import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
+import type { Filter } from "../filter/filter";
+import { narrowed, write } from "../filter/filter";
+import { useFilter } from "../filter/useFilter";
+import { ColumnChooser, useColumns } from "../grid/Columns";
+import { Grid, type Order } from "../grid/Grid";
+import { orderOf, orderText } from "../grid/order";
+import { go } from "../location";
+import { numberText, whenText } from "../moments";
+import { Drawer } from "../states/Drawer";
+import { Facts } from "../states/Facts";
+import { Problem } from "../states/Problem";
+import { To } from "../states/To";
+import { WhyEmpty } from "../states/WhyEmpty";
+import { visible } from "../text";
+import { type Group, groups, having } from "./items";
+import { cellText, groupColumns, groupKey } from "./kinds";
+import { useListStyles } from "./styles";
+
+const COMMON: Order = { column: "machines", descending: true };
+
+export interface ListProps {
+  kind: string;
+  label: string;
+  at: string;
+  filter: Filter;
+  query: URLSearchParams;
+  place: (changes: Record<string, string | null>, replace?: boolean) => void;
+}
+
+export function Groups({ kind, label, at, filter, query, place }: ListProps) {
+  const styles = useListStyles();
+  const { narrow } = useFilter();
+  const sorting = query.get("sort");
+  const order = useMemo(() => orderOf(sorting, groupColumns(kind, 0)) ?? COMMON, [sorting, kind]);
+  const selected = query.get("item") ?? undefined;
+  // Only what counts here: another time of the changes is no other inventory.
+  const conditions = JSON.stringify([filter.text, filter.conditions]);
+  const pages = useInfiniteQuery({
+    queryKey: ["inventory groups", kind, at, conditions, order],
+    queryFn: ({ pageParam, signal }) => groups(kind, at, filter, order, pageParam, signal),
+    initialPageParam: 0,
+    getNextPageParam: (last, all) => {
+      const loaded = all.reduce((sum, one) => sum + one.value.length, 0);
+      return last.value.length && loaded < last.total ? loaded : null;
+    },
+    placeholderData: keepPreviousData,
+  });
+  const newest = pages.data?.pages.at(-1);
+  const rows = useMemo(() => pages.data?.pages.flatMap((one) => one.value) ?? [], [pages.data]);
+  const lines = useMemo(() => rows.map((row) => ({ key: groupKey(row), row })), [rows]);
+  const all = useMemo(() => groupColumns(kind, newest?.machines ?? 0), [kind, newest?.machines]);
+  const columns = useColumns(`inventory.${kind}.groups`, all);
+  const chosen = rows.find((row) => groupKey(row) === selected);
+  const more = pages.hasNextPage && !pages.isFetchingNextPage ? () => void pages.fetchNextPage() : undefined;
+
+  return (
+    <div className={styles.place}>
+      <div className={styles.list}>
+        {pages.error && <Problem error={pages.error} again={() => void pages.refetch()} />}
+        {pages.isPending && <Spinner label="Counting what is there" />}
+        {pages.isSuccess && !rows.length && (
+          <WhyEmpty filter={{ ...filter, window: "all", from: "", to: "" }} table="ConfigurationData" of="items" />
+        )}
+        {rows.length > 0 && (
+          <Grid
+            label={label}
+            columns={columns}
+            lines={lines}
+            narrow={narrow}
+            selected={selected}
+            open={(row) => place({ item: groupKey(row) })}
+            order={order}
+            sort={(next) => place({ sort: orderText(next, COMMON), item: null })}
+            {...(more ? { more } : {})}
+            card={(row) => (
+              <div className={styles.card}>
+                <Text weight="semibold" className={styles.clip}>
+                  {visible(`${row.name} ${kind === "Software" ? row.version : ""}`)}
+                </Text>
+                <Text size={200} className={styles.clip}>
+                  on {row.machines} of {newest?.machines} {visible(row.publisher)}
+                </Text>
+              </div>
+            )}
+          />
+        )}
+        <footer className={styles.foot}>
+          <Text size={200} role="status">
+            {newest
+              ? `${newest.total === 1 ? "1 name and version" : `${numberText(newest.total)} names and versions`}, on ${numberText(newest.machines)} ${newest.machines === 1 ? "machine" : "machines"}, counted ${whenText(newest.countedAt)}`
+              : ""}
+            {newest?.cut ? ", the rarest are not counted: filter by text to find them" : ""}
+            {at ? `, as of ${whenText(at)}` : ""}
+          </Text>
+          <ColumnChooser list={`inventory.${kind}.groups`} all={all} shown={columns} />
+        </footer>
+      </div>
+      {chosen && (
+        <GroupDetails kind={kind} at={at} group={chosen} filter={filter} close={() => place({ item: null })} />
+      )}
+    </div>
+  );
+}
+
+interface GroupDetailsProps {
+  kind: string;
+  at: string;
+  group: Group;
+  filter: Filter;
+  close: () => void;
+}
+
+const useStyles = makeStyles({
+  machines: { margin: 0, paddingLeft: tokens.spacingHorizontalL, overflowWrap: "anywhere" },
+});
+
+function GroupDetails({ kind, at, group, filter, close }: GroupDetailsProps) {
+  const styles = useStyles();
+  const machines = useQuery({
+    queryKey: ["having", kind, at, group.name, group.version],
+    queryFn: ({ signal }) => having(kind, at, group, signal),
+  });
+  const everywhere: Filter = { ...filter, window: "all", from: "", to: "", text: "", conditions: [] };
+  const ofItem = narrowed(everywhere, "item", group.name, false);
+  return (
+    <Drawer of="Item" title={visible(group.name)} close={close}>
+      <div>
+        <Button onClick={() => changesOf(filter, group.name)}>Changes of this item</Button>
+      </div>
+      <Facts
+        facts={[
+          ["Version", visible(group.version)],
+          ["Publisher", visible(group.publisher)],
+          ...Object.entries(group.details).map(([name, value]): [string, string] => [
+            name,
+            visible(cellText(name, value as string)),
+          ]),
+          ["Machines", numberText(group.machines)],
+        ]}
+      />
+      {machines.isPending && <Spinner size="small" label="Looking on which machines" />}
+      {machines.error && <Problem error={machines.error} again={() => void machines.refetch()} />}
+      <ul className={styles.machines} aria-label="Machines that have it">
+        {machines.data?.slice(0, 200).map((row) => (
+          <li key={String(row["SourceComputerId"])}>
+            <To path="/inventory" filter={narrowed(ofItem, "machine", String(row["Computer"]), false)} with={{ kind }}>
+              {visible(String(row["Computer"]))}
+            </To>{" "}
+            <Text size={200}>refreshed {whenText(row["TimeGenerated"])}</Text>
+          </li>
+        ))}
+      </ul>
+      {(machines.data?.length ?? 0) > 200 && <Text>These are the first 200; the export has all of them.</Text>}
+    </Drawer>
+  );
+}
+
+/** Where the changes of an item are. */
+export const changesOf = (filter: Filter, item: string) =>
+  go(
+    "/changes",
+    write(
+      narrowed({ ...filter, window: "all", from: "", to: "", text: "", conditions: [] }, "item", item, false),
+      new URLSearchParams(),
+    ),
+  );
