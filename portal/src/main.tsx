@@ -5,6 +5,8 @@ import { createRoot } from "react-dom/client";
 import { Refused } from "./api/client";
 import { nonce } from "./nonce";
 import { App } from "./shell/App";
+import { pageOf } from "./shell/pages";
+import { SESSION } from "./shell/session";
 import "./page.css";
 
 const renderer = createDOMRenderer(document, { styleElementAttributes: { nonce } });
@@ -20,6 +22,12 @@ const queries = new QueryClient({
     },
   },
 });
+
+// Both are needed in any case, and neither waits for the other.
+void queries.prefetchQuery(SESSION);
+pageOf(window.location.pathname)
+  .load()
+  .catch(() => undefined); // whoever draws it says so
 
 const root = document.getElementById("root");
 if (!root) throw new Error("the page has no root");

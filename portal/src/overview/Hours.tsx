@@ -1,14 +1,13 @@
 /** Changes by hour and weekday, by the clock of a time zone. */
-import { lazy, Suspense, useMemo } from "react";
+import { useMemo } from "react";
 import type { Row } from "../api/client";
 import { type Filter, narrowed, write, zoneOf } from "../filter/filter";
 import { go } from "../location";
 import { numberText } from "../moments";
 import { To } from "../states/To";
+import { Chart } from "./Chart";
 import { byHour } from "./questions";
 import { State, Tile, useAsked, useTileStyles } from "./Tile";
-
-const Chart = lazy(() => import("./Chart"));
 
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const HOURS = Array.from({ length: 24 }, (_, hour) => String(hour));
@@ -43,17 +42,15 @@ export function Hours({ filter, dark }: { filter: Filter; dark: boolean }) {
     <Tile title={`By hour and weekday (${zoneOf(filter)})`} table={some && <Cells rows={rows} filter={filter} />}>
       <State asked={asked} none={rows?.length === 0 ? "None in this time." : ""} />
       {some && (
-        <Suspense fallback={<div style={{ height: HEIGHT }} />}>
-          <Chart
-            label="Changes by hour and weekday"
-            height={HEIGHT}
-            dark={dark}
-            option={option}
-            chosen={([hour = 0, day = 0]) =>
-              go("/changes", write(at(filter, Number(day), Number(hour)), new URLSearchParams()))
-            }
-          />
-        </Suspense>
+        <Chart
+          label="Changes by hour and weekday"
+          height={HEIGHT}
+          dark={dark}
+          option={option}
+          chosen={([hour = 0, day = 0]) =>
+            go("/changes", write(at(filter, Number(day), Number(hour)), new URLSearchParams()))
+          }
+        />
       )}
     </Tile>
   );

@@ -1,7 +1,7 @@
 /** Changes over time by kind; where something is not known, the time is hatched. */
 import { Text } from "@fluentui/react-components";
 import { useQuery } from "@tanstack/react-query";
-import { lazy, type ReactNode, Suspense, useMemo } from "react";
+import { type ReactNode, useMemo } from "react";
 import type { Row } from "../api/client";
 import { type Gap, gapText, useGaps } from "../changes/gaps";
 import { kindText } from "../changes/rows";
@@ -10,11 +10,10 @@ import { machinePage } from "../machines/list";
 import { numberText, whenText } from "../moments";
 import { To } from "../states/To";
 import { WhyEmpty } from "../states/WhyEmpty";
+import { Chart } from "./Chart";
 import { hatch } from "./hatch";
 import type { overTime } from "./questions";
 import { State, Tile, type useAsked, useTileStyles } from "./Tile";
-
-const Chart = lazy(() => import("./Chart"));
 
 const KINDS = ["Files", "Software", "Daemons", "WindowsServices", "Registry"];
 /** Told apart also by those who see few colours (Okabe and Ito). */
@@ -101,15 +100,13 @@ export function OverTime({ asked, dark, filter, zoom }: OverTimeProps) {
       {empty && <WhyEmpty filter={filter} table="ConfigurationChange" of="changes" />}
       {total > 0 && (
         <>
-          <Suspense fallback={<div style={{ height: HEIGHT }} />}>
-            <Chart
-              label="Changes over time by kind; a stretch that is drawn with the pointer is looked at more closely"
-              height={HEIGHT}
-              dark={dark}
-              option={option}
-              brushed={zoom}
-            />
-          </Suspense>
+          <Chart
+            label="Changes over time by kind; a stretch that is drawn with the pointer is looked at more closely"
+            height={HEIGHT}
+            dark={dark}
+            option={option}
+            brushed={zoom}
+          />
           <div className={styles.totals}>
             {KINDS.map((kind, at) =>
               sums[at] ? (

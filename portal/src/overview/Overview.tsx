@@ -1,5 +1,5 @@
 import { makeStyles, Text, tokens } from "@fluentui/react-components";
-import { useQueryClient } from "@tanstack/react-query";
+import { usePrefetchQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback } from "react";
 import { useArrivals } from "../api/arrivals";
 import { FilterBar } from "../filter/FilterBar";
@@ -10,6 +10,7 @@ import { Heading } from "../shell/Heading";
 import type { PageProps } from "../shell/page";
 import { To } from "../states/To";
 import { visible } from "../text";
+import { CANVAS } from "./Chart";
 import { Health } from "./Health";
 import { Hours } from "./Hours";
 import { OverTime } from "./OverTime";
@@ -30,6 +31,7 @@ export default function Overview({ dark }: PageProps) {
   const styles = useStyles();
   const client = useQueryClient();
   const { filter, set } = useFilter();
+  usePrefetchQuery(CANVAS);
   const time = useAsked(["time", filter], (signal) => overTime(filter, signal));
   useArrivals(
     useCallback(() => client.invalidateQueries({ queryKey: ["overview"] }), [client]),

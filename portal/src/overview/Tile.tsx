@@ -1,7 +1,7 @@
 /** A part of the overview. What is drawn can be read as a table, too. */
 import { Button, Card, CardHeader, makeStyles, Spinner, Subtitle2, Text, tokens } from "@fluentui/react-components";
 import { ChartMultipleRegular, TableRegular } from "@fluentui/react-icons";
-import { keepPreviousData, type QueryKey, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, type QueryKey, queryOptions, usePrefetchQuery, useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { Problem } from "../states/Problem";
 
@@ -75,11 +75,10 @@ export function Tile({ title, wide, table, children }: TileProps) {
 }
 
 export function useAsked<T>(key: QueryKey, work: (signal: AbortSignal) => Promise<T>) {
-  return useQuery({
-    queryKey: ["overview", ...key],
-    queryFn: ({ signal }) => work(signal),
-    placeholderData: keepPreviousData,
-  });
+  const asked = queryOptions({ queryKey: ["overview", ...key], queryFn: ({ signal }) => work(signal) });
+  // On its way while the rest is drawn for the first time, which takes as long as the answer.
+  usePrefetchQuery(asked);
+  return useQuery({ ...asked, placeholderData: keepPreviousData });
 }
 
 interface StateProps {

@@ -5,7 +5,7 @@ import { LineChart, PieChart, ScatterChart } from "echarts/charts";
 import { TitleComponent } from "echarts/components";
 import { use } from "echarts/core";
 import { useMemo } from "react";
-import Chart from "../overview/Chart";
+import Canvas from "../overview/Canvas";
 import { visible } from "../text";
 import type { Result } from "./ask";
 import { cellText } from "./cells";
@@ -44,7 +44,7 @@ export default function ResultChart({ result, dark }: { result: Result; dark: bo
     // biome-ignore lint/a11y/noNoninteractiveTabindex: it is scrolled where there is little room, by keys, too
     <section className={styles.place} aria-label="Chart" tabIndex={0}>
       {found.note && <Text className={styles.note}>{found.note}</Text>}
-      <Chart label={found.label} height={360} dark={dark} option={found.option} />
+      <Canvas label={found.label} height={360} dark={dark} option={found.option} />
     </section>
   );
 }

@@ -1,9 +1,16 @@
 /** Who is signed in. */
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { beginSession, onSignedOut, Refused, request, type Session } from "../api/client";
 
 const KEY = ["session"];
+
+/** Who is signed in, as a query. */
+export const SESSION = queryOptions({
+  queryKey: KEY,
+  queryFn: ({ signal }) => current(signal),
+  staleTime: Number.POSITIVE_INFINITY,
+});
 
 async function current(signal: AbortSignal): Promise<Session | null> {
   try {
@@ -17,11 +24,7 @@ async function current(signal: AbortSignal): Promise<Session | null> {
 /** Return the session; null: nobody is signed in. */
 export function useSession() {
   const client = useQueryClient();
-  const session = useQuery({
-    queryKey: KEY,
-    queryFn: ({ signal }) => current(signal),
-    staleTime: Number.POSITIVE_INFINITY,
-  });
+  const session = useQuery(SESSION);
   useEffect(() => onSignedOut(() => client.setQueryData(KEY, null)), [client]);
   return session;
 }
