@@ -121,7 +121,7 @@ interface Asked {
 const ROW = 34;
 const CARD = 64;
 const HEAD = -1;
-const MARKS = { ascending: " ↑", descending: " ↓", none: "" } as const;
+const MARKS = { ascending: "\u00a0↑", descending: "\u00a0↓", none: "" } as const;
 
 /** The widths of columns add up to the least width of a row. */
 const least = (widths: string[]) =>

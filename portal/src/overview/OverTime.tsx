@@ -13,6 +13,7 @@ import { WhyEmpty } from "../states/WhyEmpty";
 import { Chart } from "./Chart";
 import { hatch } from "./hatch";
 import type { overTime } from "./questions";
+import { stackedUp } from "./stacked";
 import { State, Tile, type useAsked, useTileStyles } from "./Tile";
 
 const KINDS = ["Files", "Software", "Daemons", "WindowsServices", "Registry"];
@@ -66,22 +67,26 @@ export function OverTime({ asked, dark, filter, zoom }: OverTimeProps) {
   const option = useMemo(() => {
     const areas = gaps.map((gap) => [{ xAxis: gap.from }, { xAxis: Math.max(gap.to, gap.from + 1) }]);
     if (unheard !== null) areas.push([{ xAxis: unheard }, { xAxis: end ?? Date.now() }]);
+    const of = (kind: string) =>
+      rows
+        .filter((row) => row["Kind"] === kind)
+        .map((row): [number, number] => [Date.parse(String(row["Time"])), Number(row["Changes"])]);
+    const bars = stackedUp(new Map(KINDS.map((kind) => [kind, of(kind)])));
     return {
       color: COLORS,
       grid: { left: 8, right: 16, top: 8, bottom: 8, containLabel: true },
       tooltip: { trigger: "axis", renderMode: "richText" },
       toolbox: { show: false },
       brush: { xAxisIndex: 0, toolbox: [] },
-      xAxis: { type: "time", min: begin, max: end, axisLabel: { hideOverlap: true } },
+      // Not wider than the time that was asked for, however few bars there are.
+      xAxis: { type: "time", min: begin, max: end, containShape: false, axisLabel: { hideOverlap: true } },
       yAxis: { type: "value", minInterval: 1 },
       series: KINDS.map((kind, at) => ({
         name: kindText(kind),
         type: "bar",
         stack: "changes",
         barMaxWidth: 24,
-        data: rows
-          .filter((row) => row["Kind"] === kind)
-          .map((row) => [Date.parse(String(row["Time"])), Number(row["Changes"])]),
+        data: bars.get(kind),
         ...(at === 0 && areas.length
           ? { markArea: { silent: true, itemStyle: { color: hatch(dark), borderWidth: 0 }, data: areas } }
           : {}),

@@ -2,6 +2,7 @@
 import type { EChartsCoreOption } from "echarts/core";
 import type { Value } from "../api/client";
 import { numberText, whenText } from "../moments";
+import { stackedUp } from "../overview/stacked";
 import { visible } from "../text";
 import type { Result } from "./ask";
 import { cellText, isNumber } from "./cells";
@@ -98,6 +99,9 @@ function cartesian(result: Result, kind: Kind, { axis, series }: Drawn): ECharts
   const categories = [...new Set(series.flatMap((one) => one.points.map(([value]) => shown(value))))];
   const stacked = kind.stacked || /^stacked/.test(properties["kind"] ?? "");
   const share = properties["kind"] === "stacked100" ? shares(series, shown) : null;
+  const points = new Map(series.map((one) => [one.name, sorted(one.points, place)]));
+  const filled = stacked && divided !== "category" ? stackedUp(points) : points;
+  const pointsOf = (one: Series) => (divided === "category" ? one.points : (filled.get(one.name) ?? []));
   const across = {
     type: divided,
     name: visible(properties["xtitle"] ?? ""),
@@ -128,7 +132,7 @@ function cartesian(result: Result, kind: Kind, { axis, series }: Drawn): ECharts
       ...(kind.type === "line" ? { showSymbol: one.points.length < 60, sampling: "lttb" } : {}),
       ...(kind.filled ? { areaStyle: { opacity: 0.3 } } : {}),
       ...(stacked ? { stack: "all" } : {}),
-      data: (divided === "category" ? one.points : sorted(one.points, place)).map(([value, number]) => {
+      data: pointsOf(one).map(([value, number]) => {
         const height = share ? share(value, number) : numbered(number);
         return kind.lying ? [height, place(value)] : [place(value), height];
       }),

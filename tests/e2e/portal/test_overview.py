@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import expect
 
-from e2e.portal.browser import Portal, Sender, row
+from e2e.portal.browser import Portal, Sender, keep, row
+from whatchanged.records.times import now_ns
 
 
 def test_what_the_overview_shows_leads_to_lists(portal: Portal) -> None:
@@ -104,3 +106,31 @@ def test_new_software_leads_to_the_inventory(portal: Portal) -> None:
     page.get_by_role("group", name="New software this week").get_by_role("link", name="brand-new 1.0").click()
     expect(page.get_by_role("grid", name="Software")).to_be_visible()
     expect(row(page, "brand-new")).to_contain_text("on 1 of 1")
+
+
+def test_changes_of_a_day_are_counted_by_kind_and_machine(portal: Portal) -> None:
+    now, hour = now_ns(), 3600 * 10**9
+    of_kind, of_machine = Counter[str](), Counter[str]()
+    kinds = {
+        "Files": {"InitiatingProcessName": "/usr/bin/vim"},
+        "Software": {"FileSystemPath": "", "SoftwareName": "openssl", "Publisher": "Debian"},
+        "Daemons": {"FileSystemPath": "", "SvcName": "nginx.service"},
+    }
+    for often, machine in enumerate(("db-01", "web-02", "web-01"), 1):
+        send = Sender(portal, machine)
+        for rare, (kind, columns) in enumerate(kinds.items(), 1):
+            times = [now - ago * hour + at for ago in range(1, 23) for at in range(ago * ago * often % (9 // rare))]
+            send([(f"/etc/{machine}/{time % 10**5}.conf", time) for time in times], ConfigChangeType=kind, **columns)
+            of_kind[kind] += len(times)
+            of_machine[machine] += len(times)
+    page = portal.signed_in("/?is.machine=db-01&is.machine=web-02&is.machine=web-01")
+    over_time = page.get_by_role("group", name="Changes over time")
+    for label, kind in (("File", "Files"), ("Software", "Software"), ("Daemon", "Daemons")):
+        expect(over_time.get_by_role("link", name=label)).to_have_text(f"{label}: {of_kind[kind]}")
+    listed = page.get_by_role("group", name="Most changed machines").get_by_role("listitem")
+    expect(listed).to_have_text([f"{machine}{count}" for machine, count in of_machine.most_common()])
+    expect(page.get_by_role("group", name="Publishers of changed software")).to_contain_text("Debian")
+    page.goto(portal.url)
+    expect(over_time.get_by_role("img")).to_be_visible()
+    expect(page.get_by_role("progressbar")).to_have_count(0)
+    keep(page, "overview-light-1280")
