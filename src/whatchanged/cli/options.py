@@ -45,6 +45,10 @@ def _port(value: object) -> int:
     return whole_number(value, 0, 65_535, "must be a port from 0 (any free one) to 65535")
 
 
+def _days(value: object) -> int:
+    return whole_number(value, 1, 36_500, "must be a number of days from 1 to 36500; leave it out to keep everything")
+
+
 def _size(value: object) -> int:
     match = _SIZE.match(str(value).strip())
     if match is None or isinstance(value, bool) or int(match[1]) < 1:
@@ -103,10 +107,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("backups", None, text, "folder for backups; default: backups in the server's folder"),
     Setting("database", None, text, "control plane database (SQLAlchemy URL); default: SQLite in the data folder"),
     Setting("telemetry", None, text, "ClickHouse DSN; default: chDB in the data folder"),
-    Setting("retention_changes", None, positive_int, "how long changes are kept; default: as the portal says", "days"),
-    Setting("retention_inventory", None, positive_int, "how long superseded inventory is kept; likewise", "days"),
-    Setting("retention_health", None, positive_int, "how long health records are kept; likewise", "days"),
-    Setting("retention_heartbeats", None, positive_int, "how long heartbeats are kept; likewise", "days"),
+    Setting("retention_changes", None, _days, "how long changes are kept; default: as the portal says", "days"),
+    Setting("retention_inventory", None, _days, "how long superseded inventory is kept; likewise", "days"),
+    Setting("retention_health", None, _days, "how long health records are kept; likewise", "days"),
+    Setting("retention_heartbeats", None, _days, "how long heartbeats are kept; likewise", "days"),
     Setting("queries_at_once", 6, positive_int, "queries that run at once, of all askers"),
     Setting("queries_of_one", 5, positive_int, "queries of one token that run at once; more wait for their turn"),
     Setting("queries_waiting", 200, positive_int, "queries of one token that wait for their turn; more are refused"),
@@ -209,6 +213,9 @@ def shown_value(setting: Setting, values: Values) -> Any:
         return values.data.path
     value = values[setting.name]
     if setting.name in _DSNS and isinstance(value, str):
+        scheme, _, rest = value.partition("://")
+        if "?" in rest[: rest.rfind("@") + 1]:
+            return f"{scheme}://…"  # of the password, or of the options: nobody can tell
         return re.sub(r"\?.*", "?…", re.sub(r"://.*@", "://…@", value, flags=re.DOTALL), flags=re.DOTALL)
     return value
 

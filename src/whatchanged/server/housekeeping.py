@@ -72,7 +72,7 @@ class Housekeeping:
             await _attempt("retention", lambda: self._context.call(self._retain))
 
     def _retain(self) -> None:
-        days = self._context.settings.retention(self._context.control)
+        days = self._context.settings.retention(self._context.control, now_ns())
         if days:
             self._context.storage.retain(days)
 

@@ -11,9 +11,12 @@ from typing import Any
 
 import msgspec
 
+from whatchanged.records.times import parse_time
 from whatchanged.server.control import Control
 
 __all__ = ["SettingsInForce", "ShownSetting"]
+
+_SECOND_THOUGHT = 3600 * 10**9
 
 
 class ShownSetting(msgspec.Struct, frozen=True):
@@ -39,7 +42,15 @@ class SettingsInForce(msgspec.Struct, frozen=True):
     retention_names: Mapping[str, str] = {}
     """Name of the setting by table."""
 
-    def retention(self, control: Control) -> dict[str, int]:
-        """Return the days that tables keep their rows; one that is not named keeps everything. Blocking."""
-        stored = {name: row["days"] for name, row in control.settings.retention().items()}
+    def retention(self, control: Control, now: int) -> dict[str, int]:
+        """Return the days that tables keep their rows; one that is not named keeps everything. Blocking.
+
+        What was set less than an hour before `now` (nanoseconds since 1970) does not count yet: whoever was wrong
+        has that time to say so.
+        """
+        stored = {
+            name: row["days"]
+            for name, row in control.settings.retention().items()
+            if now - parse_time(row["updatedAt"]) >= _SECOND_THOUGHT
+        }
         return {**stored, **self.fixed_retention}

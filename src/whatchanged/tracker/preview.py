@@ -24,6 +24,8 @@ __all__ = ["RuleCount", "count_files", "preview"]
 
 _DENIED_SHOWN = 100
 _SECONDS = 40.0
+_MOST_RULES = 500
+"""File rules that are counted; finding where so many begin takes a second already."""
 """A preview is answered within this; whoever asks waits, and so does the conversation with the forwarder, which ends
 one that is silent for longer than a minute."""
 _LONGEST_ANSWER = 200_000
@@ -59,11 +61,11 @@ def preview(
     own = [source.settings for source in sources if source.settings.extension_name == rules.OWN_EXTENSION]
     wanted = [file_rule for settings in own for file_rule in settings.files]
     ended = _Ended(stop, time.monotonic() + _SECONDS)
-    counts, outcome = count_files(wanted, root, policy, ended, budget)
+    counts, outcome = count_files(wanted[:_MOST_RULES], root, policy, ended, budget)
     told = _bounded([_told(count) for count in counts])
     return {
         "rules": told,
-        "more": len(counts) - len(told),
+        "more": len(wanted) - len(told),
         "problems": [
             {"Place": problem.place, "Message": problem.message[:_LONGEST_TEXT], "Severity": problem.severity.value}
             for settings in own
@@ -144,7 +146,7 @@ def count_files(
                 counts[number].denied.append(f"{path_text(path)}: {reason}")
     with PathLooker(scope, root, excluded=policy.excluded) as looker:
         for count in counts:
-            if not count.files and not count.denied_total:
+            if not count.files and not count.denied_total and not stop.is_set():
                 count.obstacle = _obstacle(count.rule, policy, looker)
     return counts, outcome
 

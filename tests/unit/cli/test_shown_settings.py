@@ -9,6 +9,7 @@ import pytest
 
 from whatchanged.cli.options import SETTINGS, load_values
 from whatchanged.cli.server import add_arguments, server_settings
+from whatchanged.errors import SettingsError
 
 
 def started(*arguments: str) -> argparse.Namespace:
@@ -36,3 +37,16 @@ def test_values_say_where_they_come_from_and_no_password(tmp_path: Path, monkeyp
     assert in_force.fixed_retention == {"ConfigurationChange": 30, "TrackingHealth": 9}
     assert "hidden" not in repr(in_force)
     assert not {setting.name for setting in SETTINGS if setting.secret} & set(shown)
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://db/wc?user=u&password=p@hidden", "postgresql://u:p?hidden@db/wc"])
+def test_of_a_dsn_that_can_be_read_in_two_ways_nothing_is_shown(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHATCHANGED_DATABASE", dsn)
+    in_force = server_settings(load_values(started())).in_force
+    assert [setting.value for setting in in_force.shown if setting.name == "database"] == ["postgresql://…"]
+
+
+@pytest.mark.parametrize("days", ["0", "36501", "for ever"])
+def test_a_retention_is_some_days(days: str) -> None:
+    with pytest.raises(SettingsError, match="1 to 36500"):
+        load_values(started("--retention-changes", days))

@@ -282,7 +282,7 @@ def test_what_the_start_says_counts_and_is_not_set_here(context: Context, monkey
         assert rows["ConfigurationChange"] == (None, "default")
 
     asking(context, work)
-    assert fixed.retention(context.control) == {"Heartbeat": 3, "TrackingHealth": 9}
+    assert fixed.retention(context.control, now_ns() + 3600 * 10**9) == {"Heartbeat": 3, "TrackingHealth": 9}
     context.control.settings.set_retention("test", {"Heartbeat": None})
 
 

@@ -33,8 +33,8 @@ class ChangedAccount(msgspec.Struct, rename="camel"):
     """What an account may do from now on."""
 
     role: str
-    machine_groups: list[str] | None = None
-    """None: all."""
+    machine_groups: list[str] | None
+    """None: all. It must be said: left out by mistake it would open everything."""
 
 
 class NewPassword(msgspec.Struct):

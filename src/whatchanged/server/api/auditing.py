@@ -8,9 +8,9 @@ import msgspec
 from litestar import get
 from litestar.params import QueryParameter
 
-from whatchanged.records.times import parse_time
 from whatchanged.server.api.access import Access, AnyRequest
 from whatchanged.server.api.context import context_of
+from whatchanged.server.api.moments import moment
 from whatchanged.server.api.shapes import answers
 from whatchanged.server.control.audit import AuditFilter
 from whatchanged.server.control.refusals import bad_request
@@ -50,16 +50,15 @@ async def list_audit(
 ) -> dict[str, Any]:
     """Return entries of the audit log, the newest first; `action` is how it begins, `actor` and `target` a part."""
     context = context_of(request)
-    wanted = AuditFilter(actor=actor, action=action, target=target, start=_time(start, "from"), end=_time(end, "to"))
+    wanted = AuditFilter(
+        actor=actor,
+        action=action,
+        target=target,
+        start=moment(start, "from") if start else None,
+        end=moment(end, "to") if end else None,
+    )
     found = await context.call(context.control.audit.latest, limit, wanted, _id(cursor))
     return {"value": found, "nextCursor": str(found[-1]["id"])} if len(found) == limit else {"value": found}
-
-
-def _time(text: str, target: str) -> int | None:
-    try:
-        return parse_time(text) if text else None
-    except ValueError as error:
-        raise bad_request(str(error), target) from error
 
 
 def _id(cursor: str | None) -> int | None:

@@ -10,9 +10,9 @@ import msgspec
 from litestar import delete, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from whatchanged.records.times import parse_time
-from whatchanged.server.api.access import Access, AnyRequest, person_of
+from whatchanged.server.api.access import Access, AnyRequest, person_of, visible_machines
 from whatchanged.server.api.context import context_of
+from whatchanged.server.api.moments import moment
 from whatchanged.server.api.shapes import Machine, Machines, MachineStates, answers
 from whatchanged.server.control import RequestName, Role
 from whatchanged.server.control.machine_list import MachineFilter, Order
@@ -58,7 +58,7 @@ async def list_machines(
         states=tuple(states or ()),
         computers=tuple(computer or ()),
         other_than=tuple(other_than or ()),
-        ids=None if trouble is None else await context.reader.troubled(trouble),
+        ids=None if trouble is None else await context.reader.troubled(trouble, await visible_machines(request)),
     )
     page = functools.partial(machines.page, wanted, order=order, descending=descending, limit=limit, cursor=cursor)
     return await context.call(page)
@@ -87,6 +87,7 @@ async def decommission(request: AnyRequest, machine_id: FromPath[str], purge: Fr
     context.control.changed(machine_id=machine.machine_id)
     if purge:
         await context.call(context.storage.purge, machine.machine_id)
+        context.arrivals.arrived()  # what was counted with it is counted anew
 
 
 @post("/api/v1/machines/{machine_id:str}/revoke", status_code=204, opt={"access": Access.OWNER})
@@ -241,7 +242,7 @@ async def list_tokens(request: AnyRequest) -> Row:
 async def create_token(request: AnyRequest, data: JSONBody[NewToken]) -> Row:
     """Make a token; the answer is the only place where it is shown."""
     control, actor = context_of(request).control, person_of(request).actor
-    expires = None if data.expires_at is None else _time(data.expires_at, "expiresAt")
+    expires = None if data.expires_at is None else moment(data.expires_at, "expiresAt")
     groups = data.machine_groups
     if data.role.lower() == SENDER_ROLE.lower():
         if data.rule is None:
@@ -296,17 +297,8 @@ async def purge_sender(request: AnyRequest, sender_id: FromPath[str]) -> None:
     context, actor = context_of(request), person_of(request).actor
     await context.call(context.control.senders.silence, actor, sender_id)
     await context.call(context.storage.purge, sender_id)
+    context.arrivals.arrived()
     await context.call(context.control.senders.remove, actor, sender_id)
-
-
-# The audit log
-
-
-def _time(text: str, target: str) -> int:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise bad_request(str(error), target) from error
 
 
 HANDLERS = (

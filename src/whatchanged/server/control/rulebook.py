@@ -56,6 +56,7 @@ class Rulebook:
         etag = hashlib.sha256(text.encode()).hexdigest()[:32]
         now, key, table = now_ns(), name.lower(), schema.rules
         with self._database.write() as connection:
+            self._database.one_at_a_time(connection)  # nobody comes between the condition and the change
             before = connection.execute(select(table).where(table.c.key == key)).one_or_none()
             condition.check(None if before is None else before.etag, "rule", name)
             if before is None:
@@ -138,6 +139,7 @@ class Rulebook:
     def remove(self, actor: str, name: str, condition: Condition = Condition()) -> None:  # noqa: B008 - immutable
         """Remove a rule; refuses while it is associated."""
         with self._database.write() as connection:
+            self._database.one_at_a_time(connection)
             row = known_rule(connection, name)
             condition.check(row.etag, "rule", name)
             used = select(func.count()).select_from(schema.associations).where(schema.associations.c.rule == row.key)

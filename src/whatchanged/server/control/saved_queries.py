@@ -64,6 +64,7 @@ class SavedQueries:
             "tags": msgspec.json.encode(content.tags).decode(),
         }
         with self._database.write() as connection:
+            self._database.one_at_a_time(connection)  # nobody comes between the condition and the change
             before = _row(connection, name)
             condition.check(None if before is None else before.etag, "query", name)
             by = {"updated_at": now_ns(), "updated_by": person.name}
@@ -96,6 +97,7 @@ class SavedQueries:
         """Remove a query."""
         table = schema.saved_queries
         with self._database.write() as connection:
+            self._database.one_at_a_time(connection)
             row = _row(connection, name)
             condition.check(None if row is None else row.etag, "query", name)
             if row is None:

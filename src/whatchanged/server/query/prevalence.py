@@ -18,6 +18,7 @@ import msgspec
 from whatchanged.errors import RecordError
 from whatchanged.records.items import Kind
 from whatchanged.records.times import now_ns, parse_time, time_text
+from whatchanged.server.control.refusals import Refusal
 from whatchanged.server.storage import END_OF_TIME, Row, Storage
 
 __all__ = ["GROUPED", "Group", "GroupFilter", "Groups", "Prevalence"]
@@ -26,11 +27,15 @@ _REST = 10
 """Times of its own duration that a count is good for, though rows have arrived."""
 _LONG = 0.3
 """Seconds from which on nobody waits for a count that there is an older one of,"""
+_UNTOLD = 60.0
+"""Seconds that a count is good for where nothing is known to have arrived: another process may have stored rows."""
 _STALE = 300.0
 """if it is not older than this."""
 MOST = 50_000
 """Groups of one count. Where there are more, a text is looked for by the engine."""
 _KEPT = 16
+_MOST_AT_ONCE = 8
+"""Counts that run or wait for a thread."""
 
 # What makes one thing the same on two machines, and what is told of it: name, version, publisher, the rest.
 GROUPED: dict[Kind, tuple[str, str, str, tuple[str, ...]]] = {
@@ -123,9 +128,7 @@ class Prevalence:
         count = await self._count(wanted, "", mark)
         if count.cut and wanted.text:
             count = await self._count(wanted, wanted.text.lower(), mark)
-        found = _filtered(count.groups, wanted)
-        found.sort(key=lambda group: (group.name, group.version))
-        found.sort(key=_FIELDS[wanted.order], reverse=wanted.descending)
+        found = await asyncio.to_thread(_ordered, count.groups, wanted)
         return Groups(found[start : start + limit], len(found), count.machines, count.text, count.cut)
 
     async def _count(self, wanted: GroupFilter, text: str, mark: str) -> _Count:
@@ -135,7 +138,7 @@ class Prevalence:
         if known is not None:
             self._kept.move_to_end(key)
             age = time.monotonic() - known.at
-            if known.mark == mark or age < _REST * known.took:
+            if age < _REST * known.took or (known.mark == mark and age < _UNTOLD):
                 return known
             if known.took > _LONG and age < _STALE:
                 self._begin(key, mark)
@@ -146,6 +149,8 @@ class Prevalence:
         """Count, unless that is going on."""
         running = self._counting.get(key)
         if running is None:
+            if len(self._counting) >= _MOST_AT_ONCE:
+                raise Refusal(429, "TooManyRequests", "the inventory is counted for others; try again in a moment")
             running = asyncio.create_task(self._counted(key, mark))
             self._counting[key] = running
             running.add_done_callback(lambda task: self._ended(key, task))
@@ -209,6 +214,13 @@ def _group(kind: Kind, row: Row) -> Group:
     )
 
 
+def _ordered(groups: Sequence[Group], wanted: GroupFilter) -> list[Group]:
+    found = _filtered(groups, wanted)
+    found.sort(key=lambda group: (group.name, group.version))
+    found.sort(key=_FIELDS[wanted.order], reverse=wanted.descending)
+    return found
+
+
 def _filtered(groups: Sequence[Group], wanted: GroupFilter) -> list[Group]:
     found = list(groups)
     if wanted.text:
@@ -231,6 +243,8 @@ def _moment(text: str) -> str:
     if not text:
         return END_OF_TIME
     try:
-        return time_text(parse_time(text)).replace("T", " ").rstrip("Z")
-    except ValueError as error:
+        moment = parse_time(text)
+    except (ValueError, OverflowError) as error:
         raise RecordError(f"no time: {error}", place="at") from error
+    first, last = parse_time("1900-01-01T00:00:00Z"), parse_time("2299-12-31T00:00:00Z")  # what the engine knows
+    return time_text(min(max(moment, first), last)).replace("T", " ").rstrip("Z")

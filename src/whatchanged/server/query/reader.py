@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 _TROUBLED = """
 SELECT DISTINCT SourceComputerId AS machine FROM (
   SELECT SourceComputerId, argMax(Status, TimeGenerated) AS last FROM TrackingHealth
-  WHERE TimeGenerated > now() - INTERVAL 7 DAY
+  WHERE TimeGenerated > now() - INTERVAL 7 DAY AND {seen}
     AND ({reason:String} = '' AND Reason != 'Silent' OR Reason = {reason:String})
   GROUP BY SourceComputerId, Component, Kind, Reason, RuleName, Stream)
 WHERE last != 'Ok' LIMIT {most:UInt32}
@@ -167,14 +167,19 @@ class Reader:
         rows = await self._run(lambda: self._storage.query(sql, parameters))
         return _page(rows, limit, lambda row: [row["SourceComputerId"], row["ConfigDataType"], row["_Cursor"]])
 
-    async def troubled(self, reason: str) -> tuple[str, ...]:
+    async def troubled(self, reason: str, machines: tuple[str, ...] | None) -> tuple[str, ...]:
         """Return the ids of machines of which something, for this reason, was not well the last time it was spoken of.
 
-        Of the last week; an empty reason is any but silence, which machines have as their state. At most `MAX_LIMIT`.
+        Of the last week; an empty reason is any but silence, which machines have as their state. At most `MAX_LIMIT`,
+        of `machines` only (None: of all).
         """
-        rows = await self._run(
-            lambda: self._storage.query(_TROUBLED, {"reason": _bounded(reason, "trouble"), "most": MAX_LIMIT})
-        )
+        parameters: dict[str, Any] = {"reason": _bounded(reason, "trouble"), "most": MAX_LIMIT}
+        seen = "1"
+        if machines is not None:
+            parameters["seen"] = list(machines)
+            seen = "SourceComputerId IN {seen:Array(String)}"
+        sql = _TROUBLED.replace("{seen}", seen)
+        rows = await self._run(lambda: self._storage.query(sql, parameters))
         return tuple(row["machine"] for row in rows)
 
     def close(self) -> None:

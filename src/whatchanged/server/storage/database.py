@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import clickhouse_connect
@@ -223,13 +224,18 @@ class Storage:
         for name, keep in days.items():
             if keep < 1:
                 raise StateError(f"retention of {name} must be at least one day")
-            cutoff = moment - timedelta(days=keep)
-            if name == "ConfigurationData":
-                dropped[name] = self._retain_inventory(cutoff)
-            elif name in DATA_TABLES:
-                dropped[name] = self._drop_partitions(name, cutoff)
-            else:
+            if name != "ConfigurationData" and name not in DATA_TABLES:
                 raise StateError(f"no table {name!r}")
+        failed: list[OperationError] = []
+        for name, keep in days.items():
+            cutoff = moment - timedelta(days=keep)
+            drop = self._retain_inventory if name == "ConfigurationData" else partial(self._drop_partitions, name)
+            try:
+                dropped[name] = drop(cutoff)
+            except OperationError as error:  # keeps no other table from its turn
+                failed.append(error)
+        if failed:
+            raise failed[0]
         return dropped
 
     def held(self, name: str, *, beyond_days: int | None = None, now: datetime | None = None) -> tuple[int, str | None]:
