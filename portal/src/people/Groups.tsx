@@ -164,7 +164,8 @@ function Move({ group, close }: { group: string; close: () => void }) {
       <Text>
         Whoever may see {visible(group)} sees everything that the machine ever sent; whoever may see only its former
         group sees nothing of it any more. Rules of the former group end and those of {visible(group)} begin at once;
-        rules of the machine itself stay. Stored rows keep the resource id that they came with.
+        rules of the machine itself stay. Records of other programs that no rule takes then are refused. Stored rows
+        keep the resource id that they came with.
       </Text>
     </Sheet>
   );

@@ -215,7 +215,7 @@ function Keep({ retention, close }: { retention: Retention; close: () => void })
             <MessageBar intent={removal.data.rows ? "warning" : "info"} layout="multiline">
               <MessageBarBody>
                 {removal.data.rows
-                  ? `Within an hour ${numberText(removal.data.rows)} rows are deleted, the oldest of ${removal.data.oldest}. This cannot be undone.`
+                  ? `After an hour, in which you can take it back, ${numberText(removal.data.rows)} rows are deleted, the oldest of ${removal.data.oldest}.`
                   : "Nothing that is stored now is older: nothing is deleted yet."}
               </MessageBarBody>
             </MessageBar>
