@@ -70,7 +70,8 @@ export function properties(row: Change): Property[] {
 const SHORT = 60;
 
 /** Whether a change is one that is better seen side by side. */
-export function isLong({ before, after, changed, beforeMeans, afterMeans }: Property): boolean {
+export function isLong({ name, before, after, changed, beforeMeans, afterMeans }: Property): boolean {
+  if (/Checksum$/.test(name)) return false; // another one is another one throughout
   const values = [before, after, beforeMeans, afterMeans];
   return changed && before !== "" && values.some((value) => value.length > SHORT || value.includes("\n"));
 }

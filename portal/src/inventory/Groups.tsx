@@ -17,7 +17,7 @@ import { To } from "../states/To";
 import { WhyEmpty } from "../states/WhyEmpty";
 import { visible } from "../text";
 import { type Group, groups, having } from "./items";
-import { cellText, groupColumns, groupKey } from "./kinds";
+import { cellText, groupColumns, groupKey, kindWords } from "./kinds";
 import { useListStyles } from "./styles";
 
 const COMMON: Order = { column: "machines", descending: true };
@@ -48,6 +48,8 @@ export function Groups({ kind, label, at, filter, query, place }: ListProps) {
       return last.value.length && loaded < last.total ? loaded : null;
     },
     placeholderData: keepPreviousData,
+    // The server may have answered by an older count while it makes a newer one.
+    refetchInterval: 10_000,
   });
   const newest = pages.data?.pages.at(-1);
   const rows = useMemo(() => pages.data?.pages.flatMap((one) => one.value) ?? [], [pages.data]);
@@ -63,7 +65,13 @@ export function Groups({ kind, label, at, filter, query, place }: ListProps) {
         {pages.error && <Problem error={pages.error} again={() => void pages.refetch()} />}
         {pages.isPending && <Spinner label="Counting what is there" />}
         {pages.isSuccess && !rows.length && (
-          <WhyEmpty filter={{ ...filter, window: "all", from: "", to: "" }} table="ConfigurationData" of="items" />
+          <WhyEmpty
+            filter={{ ...filter, window: "all", from: "", to: "" }}
+            table="ConfigurationData"
+            of={kindWords(kind)}
+            kind={kind}
+            at={at}
+          />
         )}
         {rows.length > 0 && (
           <Grid

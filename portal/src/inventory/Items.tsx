@@ -14,7 +14,7 @@ import { WhyEmpty } from "../states/WhyEmpty";
 import { visible, visibleLines } from "../text";
 import { changesOf, type ListProps } from "./Groups";
 import { nextAfter, type Place, page } from "./items";
-import { cellText, itemColumns, rowKey } from "./kinds";
+import { cellText, itemColumns, kindWords, rowKey } from "./kinds";
 import { useListStyles } from "./styles";
 
 const BY_NAME: Order = { column: "Item", descending: false };
@@ -47,7 +47,13 @@ export function Items({ kind, label, at, filter, query, place }: ListProps) {
         {pages.error && <Problem error={pages.error} again={() => void pages.refetch()} />}
         {pages.isPending && <Spinner label="Looking what is there" />}
         {pages.isSuccess && !rows.length && (
-          <WhyEmpty filter={{ ...filter, window: "all", from: "", to: "" }} table="ConfigurationData" of="items" />
+          <WhyEmpty
+            filter={{ ...filter, window: "all", from: "", to: "" }}
+            table="ConfigurationData"
+            of={kindWords(kind)}
+            kind={kind}
+            at={at}
+          />
         )}
         {rows.length > 0 && (
           <Grid

@@ -190,3 +190,7 @@ export function exportedColumns(kind: string): string[] {
   const named = kind === "Software" ? "SoftwareName" : kind === "Files" ? "FileSystemPath" : "SvcName";
   return [...new Set([named, ...names.filter((name) => name !== "Item"), "Name", "ConfigDataType"])];
 }
+
+/** What a kind is called within a sentence: `Linux daemons`, `software`. */
+export const kindWords = (kind: string) =>
+  (KINDS[kind]?.label ?? "items").replace(/^(?=[SF])./, (first) => first.toLowerCase());

@@ -9,6 +9,7 @@ import { whenText } from "../moments";
 
 const useStyles = makeStyles({
   empty: {
+    flexGrow: 1,
     maxWidth: "42rem",
     margin: "0 auto",
     padding: tokens.spacingHorizontalXL,
@@ -31,13 +32,15 @@ interface Facts {
   looked: boolean;
 }
 
-async function facts(filter: Filter, table: Table, signal: AbortSignal): Promise<Facts> {
+async function facts(filter: Filter, table: Table, kind: string, signal: AbortSignal): Promise<Facts> {
   const counting = new Asking();
   const timed = counting.where({ ...filter, text: "", conditions: [] }, table);
+  const all = new Asking();
+  const of = (asking: Asking) => (kind ? `| where ConfigDataType == ${asking.value(kind)}\n` : "");
   const [machines, everything, inTime, troubles, looks] = await Promise.all([
     request<{ value: Machine[] }>("GET", "/api/v1/machines?limit=1", { signal }),
-    ask({ text: `${table} | count`, parameters: {} }, signal),
-    ask(counting.question(`${table}\n${timed}| count`), signal),
+    ask(all.question(`${table}\n${of(all)}| count`), signal),
+    ask(counting.question(`${table}\n${timed}${of(counting)}| count`), signal),
     ask(
       {
         text:
@@ -61,12 +64,22 @@ async function facts(filter: Filter, table: Table, signal: AbortSignal): Promise
   };
 }
 
-export function WhyEmpty({ filter, table, of }: { filter: Filter; table: Table; of: string }) {
+interface WhyEmptyProps {
+  filter: Filter;
+  table: Table;
+  /** What is not there: `changes`. */
+  of: string;
+  /** Of the inventory: its kind, and the day that is asked for. */
+  kind?: string;
+  at?: string;
+}
+
+export function WhyEmpty({ filter, table, of, kind = "", at = "" }: WhyEmptyProps) {
   const styles = useStyles();
   const { path, query } = usePlace();
   const why = useQuery({
-    queryKey: ["why", table, filter],
-    queryFn: ({ signal }) => facts(filter, table, signal),
+    queryKey: ["why", table, kind, filter],
+    queryFn: ({ signal }) => facts(filter, table, kind, signal),
     refetchInterval: 10_000,
   });
   if (why.isPending) return <Spinner label="Looking why there is nothing" />;
@@ -76,7 +89,7 @@ export function WhyEmpty({ filter, table, of }: { filter: Filter; table: Table; 
   return (
     <section className={styles.empty} aria-label="Why this is empty">
       <Subtitle1 as="h2">No {of} here</Subtitle1>
-      {known && <Reason known={known} filter={filter} of={of} />}
+      {known && <Reason known={known} filter={filter} of={of} kind={kind} at={at} />}
       {known && known.troubles.length > 0 && (
         <>
           <Text>What may have to do with it:</Text>
@@ -93,6 +106,9 @@ export function WhyEmpty({ filter, table, of }: { filter: Filter; table: Table; 
         </>
       )}
       <div className={styles.actions}>
+        {kind && known && !known.everything && (
+          <Button onClick={() => go("/rules", new URLSearchParams())}>Rules</Button>
+        )}
         {!isEmpty(filter) && (
           <Button onClick={() => clear({ ...filter, text: "", conditions: [] })}>Clear the filter</Button>
         )}
@@ -104,7 +120,15 @@ export function WhyEmpty({ filter, table, of }: { filter: Filter; table: Table; 
   );
 }
 
-function Reason({ known, filter, of }: { known: Facts; filter: Filter; of: string }): ReactNode {
+interface ReasonProps {
+  known: Facts;
+  filter: Filter;
+  of: string;
+  kind: string;
+  at: string;
+}
+
+function Reason({ known, filter, of, kind, at }: ReasonProps): ReactNode {
   if (!known.machines.length) {
     return (
       <Text>
@@ -114,6 +138,10 @@ function Reason({ known, filter, of }: { known: Facts; filter: Filter; of: strin
     );
   }
   if (!known.looked) return <Text>The first look at the machines is not over yet. This page goes on by itself.</Text>;
+  if (kind && !known.everything) {
+    return <Text>No machine has {of}, or no rule collects that kind.</Text>;
+  }
+  if (kind && at && isEmpty(filter)) return <Text>Of that day no {of} are known: it is before the first look.</Text>;
   if (!known.everything) {
     return (
       <Text>

@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from e2e.conftest import eventually
-from e2e.portal.browser import Portal, inventory, row
+from e2e.portal.browser import Portal, inventory, keep, row
 
 
 def test_the_inventory_shows_what_is_there_and_was(portal: Portal) -> None:
@@ -51,6 +51,7 @@ def test_the_inventory_counts_what_machines_have_in_common(portal: Portal) -> No
     page = portal.signed_in("/inventory?is.publisher=Inventory+test")
     shared = row(page, "shared")
     expect(shared).to_contain_text("on 3 of ")
+    keep(page, "inventory-light-1280")
     # The most common first; by the head of a column in another order.
     expect(page.get_by_role("grid").get_by_role("row").nth(1)).to_contain_text("shared")
     head = page.get_by_role("columnheader", name="Name")
@@ -73,3 +74,15 @@ def test_the_inventory_counts_what_machines_have_in_common(portal: Portal) -> No
         page.get_by_role("menuitem", name="JSON").click()
     rows = json.loads(Path(started.value.path()).read_text())
     assert sorted((one["Computer"], one["SoftwareName"]) for one in rows) == [("three", "other"), ("three", "shared")]
+
+
+def test_a_kind_of_which_there_is_nothing_says_why(portal: Portal) -> None:
+    page = portal.signed_in("/inventory?kind=WindowsServices")
+    why = page.get_by_role("region", name="Why this is empty")
+    expect(why).to_contain_text("No machine has Windows services, or no rule collects that kind.")
+    why.get_by_role("button", name="Rules").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Rules")
+    page.goto(f"{portal.url}/inventory?kind=Files&at=2020-01-01T00:00:00Z")
+    expect(why).to_contain_text("Of that day no files are known")
+    page.goto(f"{portal.url}/inventory?kind=Files&text=no+such+file")
+    expect(why).to_contain_text("the filter lets none of them through")
