@@ -17,8 +17,9 @@ import msgspec
 
 from whatchanged.errors import RecordError
 from whatchanged.records.items import Kind
-from whatchanged.records.times import now_ns, parse_time, time_text
+from whatchanged.records.times import now_ns, time_text
 from whatchanged.server.control.refusals import Refusal
+from whatchanged.server.query.engine_time import engine_time
 from whatchanged.server.storage import END_OF_TIME, Row, Storage
 
 __all__ = ["GROUPED", "Group", "GroupFilter", "Groups", "Prevalence"]
@@ -132,7 +133,7 @@ class Prevalence:
         return Groups(found[start : start + limit], len(found), count.machines, count.text, count.cut)
 
     async def _count(self, wanted: GroupFilter, text: str, mark: str) -> _Count:
-        at = _moment(wanted.at)
+        at = engine_time(wanted.at) if wanted.at else END_OF_TIME
         key: _Key = (wanted.kind, at, wanted.machines, text)
         known = self._kept.get(key)
         if known is not None:
@@ -236,15 +237,3 @@ def _filtered(groups: Sequence[Group], wanted: GroupFilter) -> list[Group]:
             of = _FIELDS[field]
             found = [group for group in found if (of(group) in values) is wants]
     return found
-
-
-def _moment(text: str) -> str:
-    """Return a time as the engine reads it."""
-    if not text:
-        return END_OF_TIME
-    try:
-        moment = parse_time(text)
-    except (ValueError, OverflowError) as error:
-        raise RecordError(f"no time: {error}", place="at") from error
-    first, last = parse_time("1900-01-01T00:00:00Z"), parse_time("2299-12-31T00:00:00Z")  # what the engine knows
-    return time_text(min(max(moment, first), last)).replace("T", " ").rstrip("Z")

@@ -19,7 +19,7 @@ import msgspec
 from whatchanged.errors import RecordError
 from whatchanged.records.items import Kind
 from whatchanged.records.tables import CONFIGURATION_CHANGE, CONFIGURATION_DATA, TRACKING_HEALTH
-from whatchanged.records.times import parse_time, time_text
+from whatchanged.server.query.engine_time import engine_time
 from whatchanged.server.query.prevalence import Prevalence
 from whatchanged.server.storage import END_OF_TIME, Row, Storage
 
@@ -153,7 +153,7 @@ class Reader:
         names = _quoted(CONFIGURATION_DATA.names)
         parameters = {
             **query.parameters,
-            "at": _bound(wanted.at) if wanted.at else END_OF_TIME,
+            "at": engine_time(wanted.at) if wanted.at else END_OF_TIME,
             # A machine id reaches the sorting key; a host name is only known to the rows.
             "only": wanted.machine.lower() if _is_id(wanted.machine) else "",
             "only_kind": wanted.kind.value if wanted.kind else "",
@@ -195,7 +195,7 @@ class Reader:
         if cursor:
             moment, place = _read_cursor(cursor, 2)
             # The plain bound on the time is what prunes; the pair decides.
-            query.add("TimeGenerated <= toDateTime64({c_time:String}, 7, 'UTC')", c_time=_bound(moment))
+            query.add("TimeGenerated <= toDateTime64({c_time:String}, 7, 'UTC')", c_time=engine_time(moment))
             query.add(
                 f"(TimeGenerated, toString({tie})) < (toDateTime64({{c_time:String}}, 7, 'UTC'), {{c_tie:String}})",
                 c_tie=place,
@@ -221,9 +221,9 @@ _HEALTH_TIE = (
 
 def _times(query: _Query, start: str, end: str) -> None:
     if start:
-        query.add("TimeGenerated >= toDateTime64({start:String}, 7, 'UTC')", start=_bound(start))
+        query.add("TimeGenerated >= toDateTime64({start:String}, 7, 'UTC')", start=engine_time(start))
     if end:
-        query.add("TimeGenerated < toDateTime64({end:String}, 7, 'UTC')", end=_bound(end))
+        query.add("TimeGenerated < toDateTime64({end:String}, 7, 'UTC')", end=engine_time(end))
 
 
 def _machine(query: _Query, machine: str, allowed: tuple[str, ...] | None) -> None:
@@ -294,16 +294,6 @@ def _glob(pattern: str) -> str:
 def _literal(sign: str, within: str = "") -> str:
     # RE2 takes \x{…} for any character; letters and digits need none, and a NUL cannot be written otherwise.
     return sign if sign.isalnum() or sign in within else f"\\x{{{ord(sign):x}}}"
-
-
-def _bound(text: str) -> str:
-    """Return a time as the engine's text; raises RecordError."""
-    try:
-        moment = parse_time(text)
-    except (ValueError, OverflowError) as error:
-        raise RecordError(f"no time in ISO 8601: {text[:64]!r}") from error
-    first, last = parse_time("1900-01-01T00:00:00Z"), parse_time("2299-12-31T00:00:00Z")
-    return time_text(min(max(moment, first), last))[:-1].replace("T", " ")
 
 
 def _bounded(value: str, name: str) -> str:
