@@ -1,18 +1,4 @@
-import {
-  Badge,
-  Button,
-  Checkbox,
-  Dialog,
-  DialogActions,
-  DialogBody,
-  DialogContent,
-  DialogSurface,
-  DialogTitle,
-  makeStyles,
-  Subtitle2,
-  Text,
-  tokens,
-} from "@fluentui/react-components";
+import { Badge, Button, Checkbox, makeStyles, Subtitle2, Text, tokens } from "@fluentui/react-components";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { type Machine, type Row, request } from "../api/client";
@@ -26,6 +12,7 @@ import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
 import { Name } from "../states/Name";
 import { Problem } from "../states/Problem";
+import { Sheet } from "../states/Sheet";
 import { To } from "../states/To";
 import { visible } from "../text";
 import { counts, gaps, newest, parts } from "./about";
@@ -190,32 +177,24 @@ export function MachineDetails({ machine, rules, troubles, role, close }: Machin
         ))}
       </ul>
       {ending && (
-        <Dialog open onOpenChange={(_, { open }) => open || setEnding(null)}>
-          <DialogSurface>
-            <DialogBody>
-              <DialogTitle>
-                {ENDS[ending].label} {machine.computer}?
-              </DialogTitle>
-              <DialogContent>
-                <Text>{ENDS[ending].means}</Text>
-                {ending === "decommission" && (
-                  <Checkbox
-                    label="Also delete everything that it sent; this cannot be undone"
-                    checked={purge}
-                    onChange={(_, { checked }) => setPurge(checked === true)}
-                  />
-                )}
-                {end.error && <Problem error={end.error} />}
-              </DialogContent>
-              <DialogActions>
-                <Button onClick={() => setEnding(null)}>Leave it as it is</Button>
-                <Button appearance="primary" disabled={end.isPending} onClick={() => end.mutate(ending)}>
-                  {ENDS[ending].label}
-                </Button>
-              </DialogActions>
-            </DialogBody>
-          </DialogSurface>
-        </Dialog>
+        <Sheet
+          title={`${ENDS[ending].label} ${visible(machine.computer)}?`}
+          action={ENDS[ending].label}
+          cancel="Leave it as it is"
+          act={() => end.mutate(ending)}
+          close={() => setEnding(null)}
+          busy={end.isPending}
+          error={end.error}
+        >
+          <Text>{ENDS[ending].means}</Text>
+          {ending === "decommission" && (
+            <Checkbox
+              label="Also delete everything that it sent; this cannot be undone"
+              checked={purge}
+              onChange={(_, { checked }) => setPurge(checked === true)}
+            />
+          )}
+        </Sheet>
       )}
     </Drawer>
   );

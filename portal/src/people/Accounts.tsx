@@ -6,13 +6,13 @@ import type { Column } from "../grid/Grid";
 import { agoText, numberText, whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
+import { Sheet } from "../states/Sheet";
 import { visible } from "../text";
 import { type Account, groupsText, LISTS, SHORTEST } from "./access";
 import { Commands } from "./Commands";
 import { Password } from "./Password";
 import { Rights } from "./Rights";
 import { Section } from "./Section";
-import { Sheet } from "./Sheet";
 import type { TabProps } from "./tabs";
 import { useChange } from "./useChange";
 

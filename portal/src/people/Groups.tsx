@@ -7,11 +7,11 @@ import type { Column } from "../grid/Grid";
 import { numberText, whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
+import { Sheet } from "../states/Sheet";
 import { visible } from "../text";
 import { type Group, LISTS } from "./access";
 import { Commands } from "./Commands";
 import { Section } from "./Section";
-import { Sheet } from "./Sheet";
 import type { TabProps } from "./tabs";
 import { useChange } from "./useChange";
 

@@ -4,11 +4,11 @@ import { useState } from "react";
 import { agoText, whenText } from "../moments";
 import { Facts } from "../states/Facts";
 import { Problem } from "../states/Problem";
+import { Sheet, ShownOnce } from "../states/Sheet";
 import { visible } from "../text";
 import { groupsText, LISTS, type OwnSession, ROLES, SHORTEST } from "./access";
 import { Commands } from "./Commands";
 import { Password } from "./Password";
-import { Sheet, ShownOnce } from "./Sheet";
 import type { TabProps } from "./tabs";
 import { useChange } from "./useChange";
 

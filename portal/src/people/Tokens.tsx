@@ -8,12 +8,12 @@ import type { Column } from "../grid/Grid";
 import { agoText, numberText, whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
+import { Sheet, ShownOnce } from "../states/Sheet";
 import { visible } from "../text";
 import { type EnrollmentToken, groupsText, LISTS, ROLES, type Sender, type Token } from "./access";
 import { Commands } from "./Commands";
 import { Rights } from "./Rights";
 import { Section } from "./Section";
-import { Sheet, ShownOnce } from "./Sheet";
 import type { TabProps } from "./tabs";
 import { useChange } from "./useChange";
 

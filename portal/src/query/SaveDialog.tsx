@@ -1,29 +1,10 @@
 /** A query under a name. What is there already is replaced only by who says so. */
-import {
-  Button,
-  Dialog,
-  DialogActions,
-  DialogBody,
-  DialogContent,
-  DialogSurface,
-  DialogTitle,
-  Field,
-  Input,
-  MessageBar,
-  MessageBarBody,
-  makeStyles,
-  Textarea,
-  tokens,
-} from "@fluentui/react-components";
+import { Field, Input, MessageBar, MessageBarBody, Textarea } from "@fluentui/react-components";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
-import { Problem } from "../states/Problem";
+import { useState } from "react";
+import { Sheet } from "../states/Sheet";
 import { visible } from "../text";
 import { list, SAVED, type SavedQuery, save } from "./saved";
-
-const useStyles = makeStyles({
-  form: { display: "flex", flexDirection: "column", rowGap: tokens.spacingVerticalM },
-});
 
 interface SaveDialogProps {
   query: string;
@@ -34,7 +15,6 @@ interface SaveDialogProps {
 }
 
 export function SaveDialog({ query, opened, saved, close }: SaveDialogProps) {
-  const styles = useStyles();
   const client = useQueryClient();
   const own = opened?.builtIn ? null : opened;
   const [name, setName] = useState(own?.name ?? "");
@@ -50,55 +30,37 @@ export function SaveDialog({ query, opened, saved, close }: SaveDialogProps) {
     onSuccess: saved,
     onSettled: () => client.invalidateQueries({ queryKey: SAVED }),
   });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    saving.mutate();
-  };
   return (
-    <Dialog open onOpenChange={(_, { open }) => open || close()}>
-      <DialogSurface>
-        <form onSubmit={submit}>
-          <DialogBody>
-            <DialogTitle>Save the query</DialogTitle>
-            <DialogContent className={styles.form}>
-              <Field label="Name" required hint="Letters, digits, spaces and -_.()">
-                <Input value={name} onChange={(_, { value }) => setName(value)} maxLength={200} />
-              </Field>
-              <Field label="Description">
-                <Textarea value={description} onChange={(_, { value }) => setDescription(value)} maxLength={4000} />
-              </Field>
-              <Field label="Category" hint="Under which head it stands in the list.">
-                <Input value={category} onChange={(_, { value }) => setCategory(value)} maxLength={100} />
-              </Field>
-              {there?.builtIn && (
-                <MessageBar intent="warning">
-                  <MessageBarBody>A query of this name is built in and stays. Choose another name.</MessageBarBody>
-                </MessageBar>
-              )}
-              {there && !there.builtIn && (
-                <MessageBar intent="warning" layout="multiline">
-                  <MessageBarBody>
-                    {`There is a query of this name${there.updatedBy ? `, saved by ${visible(there.updatedBy)}` : ""}. It is replaced for everybody.`}
-                  </MessageBarBody>
-                </MessageBar>
-              )}
-              {saving.error && <Problem error={saving.error} />}
-            </DialogContent>
-            <DialogActions>
-              <Button type="button" onClick={close}>
-                Cancel
-              </Button>
-              <Button
-                type="submit"
-                appearance="primary"
-                disabled={saving.isPending || known.isPending || !name.trim() || there?.builtIn === true}
-              >
-                {there && !there.builtIn ? "Replace" : "Save"}
-              </Button>
-            </DialogActions>
-          </DialogBody>
-        </form>
-      </DialogSurface>
-    </Dialog>
+    <Sheet
+      title="Save the query"
+      action={there && !there.builtIn ? "Replace" : "Save"}
+      act={() => saving.mutate()}
+      close={close}
+      busy={saving.isPending}
+      error={saving.error}
+      ready={!known.isPending && Boolean(name.trim()) && there?.builtIn !== true}
+    >
+      <Field label="Name" required hint="Letters, digits, spaces and -_.()">
+        <Input value={name} onChange={(_, { value }) => setName(value)} maxLength={200} />
+      </Field>
+      <Field label="Description">
+        <Textarea value={description} onChange={(_, { value }) => setDescription(value)} maxLength={4000} />
+      </Field>
+      <Field label="Category" hint="Under which head it stands in the list.">
+        <Input value={category} onChange={(_, { value }) => setCategory(value)} maxLength={100} />
+      </Field>
+      {there?.builtIn && (
+        <MessageBar intent="warning">
+          <MessageBarBody>A query of this name is built in and stays. Choose another name.</MessageBarBody>
+        </MessageBar>
+      )}
+      {there && !there.builtIn && (
+        <MessageBar intent="warning" layout="multiline">
+          <MessageBarBody>
+            {`There is a query of this name${there.updatedBy ? `, saved by ${visible(there.updatedBy)}` : ""}. It is replaced for everybody.`}
+          </MessageBarBody>
+        </MessageBar>
+      )}
+    </Sheet>
   );
 }

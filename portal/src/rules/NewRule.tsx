@@ -1,31 +1,15 @@
-import {
-  Button,
-  Dialog,
-  DialogActions,
-  DialogBody,
-  DialogContent,
-  DialogSurface,
-  DialogTitle,
-  Field,
-  Input,
-  makeStyles,
-  Radio,
-  RadioGroup,
-  Spinner,
-  Text,
-  tokens,
-} from "@fluentui/react-components";
+import { Button, Field, Input, makeStyles, Radio, RadioGroup, Spinner, Text, tokens } from "@fluentui/react-components";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useRef, useState } from "react";
 import { request, type Schemas } from "../api/client";
 import { Problem } from "../states/Problem";
+import { Sheet } from "../states/Sheet";
 import { visible } from "../text";
 import { isObject, parse } from "./document";
 import { keepDraft } from "./editor/draft";
 import { check, textOf } from "./rules";
 
 const useStyles = makeStyles({
-  form: { display: "flex", flexDirection: "column", rowGap: tokens.spacingVerticalM },
   file: { display: "flex", flexWrap: "wrap", alignItems: "center", gap: tokens.spacingHorizontalS },
   hidden: { display: "none" },
   choice: { display: "flex", flexDirection: "column" },
@@ -93,87 +77,68 @@ export function NewRule({ from, taken, close, edit }: NewRuleProps) {
   };
 
   return (
-    <Dialog open onOpenChange={(_, { open }) => open || close()}>
-      <DialogSurface>
-        <form
-          onSubmit={(event) => {
-            event.preventDefault();
-            go();
-          }}
-        >
-          <DialogBody>
-            <DialogTitle>{from === "new" ? "New data collection rule" : "Import a data collection rule"}</DialogTitle>
-            <DialogContent className={styles.form}>
-              {from === "import" && (
-                <Field label="File" hint="A resource of ARM, an ARM template with one rule, or Terraform's JSON.">
-                  <div className={styles.file}>
-                    <input
-                      ref={picker}
-                      type="file"
-                      accept=".json,application/json"
-                      className={styles.hidden}
-                      aria-label="File"
-                      onChange={(event) => {
-                        const chosen = event.target.files?.[0];
-                        if (chosen) read.mutate(chosen);
-                        event.target.value = "";
-                      }}
-                    />
-                    <Button onClick={() => picker.current?.click()}>Choose a file</Button>
-                    <Text>{file ? visible(file.name) : "none chosen"}</Text>
-                  </div>
-                </Field>
-              )}
-              {read.error && <Problem error={read.error} />}
-              <Field
-                label="Name"
-                required
-                validationState={wrong ? "error" : "none"}
-                validationMessage={wrong || null}
-                hint={
-                  from === "import" && known
-                    ? "There is a rule of this name: the file will replace it when you save."
-                    : null
+    <Sheet
+      title={from === "new" ? "New data collection rule" : "Import a data collection rule"}
+      action="Continue"
+      act={go}
+      close={close}
+      busy={read.isPending}
+      ready={Boolean(name) && !wrong && Boolean(content) && content !== "{}"}
+    >
+      {from === "import" && (
+        <Field label="File" hint="A resource of ARM, an ARM template with one rule, or Terraform's JSON.">
+          <div className={styles.file}>
+            <input
+              ref={picker}
+              type="file"
+              accept=".json,application/json"
+              className={styles.hidden}
+              aria-label="File"
+              onChange={(event) => {
+                const chosen = event.target.files?.[0];
+                if (chosen) read.mutate(chosen);
+                event.target.value = "";
+              }}
+            />
+            <Button onClick={() => picker.current?.click()}>Choose a file</Button>
+            <Text>{file ? visible(file.name) : "none chosen"}</Text>
+          </div>
+        </Field>
+      )}
+      {read.error && <Problem error={read.error} />}
+      <Field
+        label="Name"
+        required
+        validationState={wrong ? "error" : "none"}
+        validationMessage={wrong || null}
+        hint={
+          from === "import" && known ? "There is a rule of this name: the file will replace it when you save." : null
+        }
+      >
+        <Input value={name} onChange={(_, { value }) => setName(value)} />
+      </Field>
+      {from === "new" && (
+        <Field label="Begin with">
+          {templates.isPending && <Spinner size="tiny" />}
+          {templates.error && <Problem error={templates.error} again={() => void templates.refetch()} />}
+          <RadioGroup value={template} onChange={(_, { value }) => setTemplate(value)}>
+            {templates.data?.value.map((one) => (
+              <Radio
+                key={one.name}
+                value={one.name}
+                label={
+                  <span className={styles.choice}>
+                    {one.name}
+                    <Text size={200} className={styles.about}>
+                      {one.description}
+                    </Text>
+                  </span>
                 }
-              >
-                <Input value={name} onChange={(_, { value }) => setName(value)} />
-              </Field>
-              {from === "new" && (
-                <Field label="Begin with">
-                  {templates.isPending && <Spinner size="tiny" />}
-                  {templates.error && <Problem error={templates.error} again={() => void templates.refetch()} />}
-                  <RadioGroup value={template} onChange={(_, { value }) => setTemplate(value)}>
-                    {templates.data?.value.map((one) => (
-                      <Radio
-                        key={one.name}
-                        value={one.name}
-                        label={
-                          <span className={styles.choice}>
-                            {one.name}
-                            <Text size={200} className={styles.about}>
-                              {one.description}
-                            </Text>
-                          </span>
-                        }
-                      />
-                    ))}
-                  </RadioGroup>
-                </Field>
-              )}
-            </DialogContent>
-            <DialogActions>
-              <Button onClick={close}>Cancel</Button>
-              <Button
-                type="submit"
-                appearance="primary"
-                disabled={!name || Boolean(wrong) || !content || content === "{}" || read.isPending}
-              >
-                Continue
-              </Button>
-            </DialogActions>
-          </DialogBody>
-        </form>
-      </DialogSurface>
-    </Dialog>
+              />
+            ))}
+          </RadioGroup>
+        </Field>
+      )}
+    </Sheet>
   );
 }

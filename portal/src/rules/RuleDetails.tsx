@@ -1,20 +1,4 @@
-import {
-  Badge,
-  Button,
-  Dialog,
-  DialogActions,
-  DialogBody,
-  DialogContent,
-  DialogSurface,
-  DialogTitle,
-  makeStyles,
-  Spinner,
-  Subtitle2,
-  Tab,
-  TabList,
-  Text,
-  tokens,
-} from "@fluentui/react-components";
+import { Badge, Button, makeStyles, Spinner, Subtitle2, Tab, TabList, Text, tokens } from "@fluentui/react-components";
 import { ArrowExportRegular, DeleteRegular, EditRegular } from "@fluentui/react-icons";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
@@ -24,6 +8,7 @@ import { whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
 import { Problem } from "../states/Problem";
+import { Sheet } from "../states/Sheet";
 import { visible, visibleLines } from "../text";
 import { Associations } from "./Associations";
 import { exact } from "./document";
@@ -118,42 +103,35 @@ export function RuleDetails({ rule, all, session, close, edit }: RuleDetailsProp
       {tab === "json" && whole.isPending && <Spinner label="Fetching the document" />}
       {tab === "json" && whole.data && <pre className={styles.raw}>{visibleLines(textOf(whole.data))}</pre>}
       {deleting && (
-        <Dialog open onOpenChange={(_, { open }) => open || setDeleting(false)}>
-          <DialogSurface>
-            <DialogBody>
-              <DialogTitle>Delete {visible(rule.name)}?</DialogTitle>
-              <DialogContent>
-                <Text>
-                  The rule and its history are gone then; export it first if you may want it back. What was collected
-                  stays.
-                </Text>
-                {removal.error && <Problem error={removal.error} />}
-                {removal.error && associations.length > 0 && (
-                  <Text>
-                    It is associated with {associations.length} machine
-                    {associations.length > 1 ? "s or groups" : " or group"}:{" "}
-                    <Button
-                      size="small"
-                      onClick={() => {
-                        setDeleting(false);
-                        removal.reset();
-                        setTab("associations");
-                      }}
-                    >
-                      Show associations
-                    </Button>
-                  </Text>
-                )}
-              </DialogContent>
-              <DialogActions>
-                <Button onClick={() => setDeleting(false)}>Leave it as it is</Button>
-                <Button appearance="primary" disabled={removal.isPending} onClick={() => removal.mutate()}>
-                  Delete
-                </Button>
-              </DialogActions>
-            </DialogBody>
-          </DialogSurface>
-        </Dialog>
+        <Sheet
+          title={`Delete ${visible(rule.name)}?`}
+          action="Delete"
+          cancel="Leave it as it is"
+          act={() => removal.mutate()}
+          close={() => setDeleting(false)}
+          busy={removal.isPending}
+        >
+          <Text>
+            The rule and its history are gone then; export it first if you may want it back. What was collected stays.
+          </Text>
+          {removal.error && <Problem error={removal.error} />}
+          {removal.error && associations.length > 0 && (
+            <Text>
+              It is associated with {associations.length} machine
+              {associations.length > 1 ? "s or groups" : " or group"}:{" "}
+              <Button
+                size="small"
+                onClick={() => {
+                  setDeleting(false);
+                  removal.reset();
+                  setTab("associations");
+                }}
+              >
+                Show associations
+              </Button>
+            </Text>
+          )}
+        </Sheet>
       )}
     </Drawer>
   );

@@ -13,7 +13,7 @@ import {
   tokens,
 } from "@fluentui/react-components";
 import { type FormEvent, type ReactNode, useState } from "react";
-import { Problem } from "../states/Problem";
+import { Problem } from "./Problem";
 
 const useStyles = makeStyles({
   form: { display: "flex", flexDirection: "column", rowGap: tokens.spacingVerticalM },
@@ -31,6 +31,8 @@ const useStyles = makeStyles({
 interface SheetProps {
   title: string;
   action: string;
+  /** What the way out is called. */
+  cancel?: string;
   act: () => void;
   close: () => void;
   busy?: boolean;
@@ -42,7 +44,8 @@ interface SheetProps {
   children: ReactNode;
 }
 
-export function Sheet({ title, action, act, close, busy, error, ready = true, typed, children }: SheetProps) {
+export function Sheet(props: SheetProps) {
+  const { title, action, cancel = "Cancel", act, close, busy, error, ready = true, typed, children } = props;
   const styles = useStyles();
   const [given, setGiven] = useState("");
   const submit = (event: FormEvent) => {
@@ -65,7 +68,7 @@ export function Sheet({ title, action, act, close, busy, error, ready = true, ty
               {error && <Problem error={error} />}
             </DialogContent>
             <DialogActions>
-              <Button onClick={close}>Cancel</Button>
+              <Button onClick={close}>{cancel}</Button>
               <Button
                 type="submit"
                 appearance="primary"
