@@ -14,10 +14,10 @@ import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
 import { Problem } from "../states/Problem";
 import { To } from "../states/To";
-import { WhyEmpty } from "../states/WhyEmpty";
 import { visible } from "../text";
-import { type Group, groups, having } from "./items";
-import { cellText, groupColumns, groupKey, kindWords } from "./kinds";
+import { type Group, type Groups as GroupPage, groups, having } from "./items";
+import { cellText, groupColumns, groupKey } from "./kinds";
+import { List } from "./List";
 import { useListStyles } from "./styles";
 
 const COMMON: Order = { column: "machines", descending: true };
@@ -60,58 +60,51 @@ export function Groups({ kind, label, at, filter, query, place }: ListProps) {
   const more = pages.hasNextPage && !pages.isFetchingNextPage ? () => void pages.fetchNextPage() : undefined;
 
   return (
-    <div className={styles.place}>
-      <div className={styles.list}>
-        {pages.error && <Problem error={pages.error} again={() => void pages.refetch()} />}
-        {pages.isPending && <Spinner label="Counting what is there" />}
-        {pages.isSuccess && !rows.length && (
-          <WhyEmpty
-            filter={{ ...filter, window: "all", from: "", to: "" }}
-            table="ConfigurationData"
-            of={kindWords(kind)}
-            kind={kind}
-            at={at}
-          />
+    <List
+      kind={kind}
+      at={at}
+      filter={filter}
+      pages={pages}
+      looking="Counting what is there"
+      empty={!rows.length}
+      counted={newest ? countedText(newest) : ""}
+      chooser={<ColumnChooser list={`inventory.${kind}.groups`} all={all} shown={columns} />}
+      beside={
+        chosen && (
+          <GroupDetails kind={kind} at={at} group={chosen} filter={filter} close={() => place({ item: null })} />
+        )
+      }
+    >
+      <Grid
+        label={label}
+        columns={columns}
+        lines={lines}
+        narrow={narrow}
+        selected={selected}
+        open={(row) => place({ item: groupKey(row) })}
+        order={order}
+        sort={(next) => place({ sort: orderText(next, COMMON), item: null })}
+        {...(more ? { more } : {})}
+        card={(row) => (
+          <div className={styles.card}>
+            <Text weight="semibold" className={styles.clip}>
+              {visible(`${row.name} ${kind === "Software" ? row.version : ""}`)}
+            </Text>
+            <Text size={200} className={styles.clip}>
+              on {row.machines} of {newest?.machines} {visible(row.publisher)}
+            </Text>
+          </div>
         )}
-        {rows.length > 0 && (
-          <Grid
-            label={label}
-            columns={columns}
-            lines={lines}
-            narrow={narrow}
-            selected={selected}
-            open={(row) => place({ item: groupKey(row) })}
-            order={order}
-            sort={(next) => place({ sort: orderText(next, COMMON), item: null })}
-            {...(more ? { more } : {})}
-            card={(row) => (
-              <div className={styles.card}>
-                <Text weight="semibold" className={styles.clip}>
-                  {visible(`${row.name} ${kind === "Software" ? row.version : ""}`)}
-                </Text>
-                <Text size={200} className={styles.clip}>
-                  on {row.machines} of {newest?.machines} {visible(row.publisher)}
-                </Text>
-              </div>
-            )}
-          />
-        )}
-        <footer className={styles.foot}>
-          <Text size={200} role="status">
-            {newest
-              ? `${newest.total === 1 ? "1 name and version" : `${numberText(newest.total)} names and versions`}, on ${numberText(newest.machines)} ${newest.machines === 1 ? "machine" : "machines"}, counted ${whenText(newest.countedAt)}`
-              : ""}
-            {newest?.cut ? ", the rarest are not counted: filter by text to find them" : ""}
-            {at ? `, as of ${whenText(at)}` : ""}
-          </Text>
-          <ColumnChooser list={`inventory.${kind}.groups`} all={all} shown={columns} />
-        </footer>
-      </div>
-      {chosen && (
-        <GroupDetails kind={kind} at={at} group={chosen} filter={filter} close={() => place({ item: null })} />
-      )}
-    </div>
+      />
+    </List>
   );
+}
+
+function countedText({ total, machines, countedAt, cut }: GroupPage): string {
+  const things = total === 1 ? "1 name and version" : `${numberText(total)} names and versions`;
+  const on = `${numberText(machines)} ${machines === 1 ? "machine" : "machines"}`;
+  const missing = cut ? ", the rarest are not counted: filter by text to find them" : "";
+  return `${things}, on ${on}, counted ${whenText(countedAt)}${missing}`;
 }
 
 interface GroupDetailsProps {

@@ -1,5 +1,5 @@
 /** The items of the machines that the filter names, one by one. */
-import { Button, Spinner, Text } from "@fluentui/react-components";
+import { Button, Text } from "@fluentui/react-components";
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useFilter } from "../filter/useFilter";
@@ -9,12 +9,11 @@ import { orderOf, orderText } from "../grid/order";
 import { numberText, whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
-import { Problem } from "../states/Problem";
-import { WhyEmpty } from "../states/WhyEmpty";
 import { visible, visibleLines } from "../text";
 import { changesOf, type ListProps } from "./Groups";
 import { nextAfter, type Place, page } from "./items";
-import { cellText, itemColumns, kindWords, rowKey } from "./kinds";
+import { cellText, itemColumns, rowKey } from "./kinds";
+import { List } from "./List";
 import { useListStyles } from "./styles";
 
 const BY_NAME: Order = { column: "Item", descending: false };
@@ -42,63 +41,52 @@ export function Items({ kind, label, at, filter, query, place }: ListProps) {
   const more = pages.hasNextPage && !pages.isFetchingNextPage ? () => void pages.fetchNextPage() : undefined;
 
   return (
-    <div className={styles.place}>
-      <div className={styles.list}>
-        {pages.error && <Problem error={pages.error} again={() => void pages.refetch()} />}
-        {pages.isPending && <Spinner label="Looking what is there" />}
-        {pages.isSuccess && !rows.length && (
-          <WhyEmpty
-            filter={{ ...filter, window: "all", from: "", to: "" }}
-            table="ConfigurationData"
-            of={kindWords(kind)}
-            kind={kind}
-            at={at}
-          />
-        )}
-        {rows.length > 0 && (
-          <Grid
-            label={label}
-            columns={columns}
-            lines={lines}
-            narrow={narrow}
-            selected={selected}
-            open={(row) => place({ item: rowKey(row) })}
-            order={order}
-            sort={(next) => place({ sort: orderText(next, BY_NAME), item: null })}
-            {...(more ? { more } : {})}
-            card={(row) => (
-              <div className={styles.card}>
-                <Text weight="semibold" className={styles.clip}>
-                  {visible(`${row["Item"]} ${row["CurrentVersion"] ?? ""}`)}
-                </Text>
-                <Text size={200} className={styles.clip}>
-                  {String(row["Computer"])} · {whenText(row["TimeGenerated"])} {visible(String(row["Publisher"] ?? ""))}
-                </Text>
-              </div>
-            )}
-          />
-        )}
-        <footer className={styles.foot}>
-          <Text size={200} role="status">
-            {pages.isSuccess ? `${numberText(rows.length)} items${pages.hasNextPage ? ", more below" : ""}` : ""}
-            {at ? `, as of ${whenText(at)}` : ""}
-          </Text>
-          <ColumnChooser list={`inventory.${kind}`} all={all} shown={columns} />
-        </footer>
-      </div>
-      {chosen && (
-        <Drawer of="Item" title={visible(String(chosen["Item"]))} close={() => place({ item: null })}>
-          <div>
-            <Button onClick={() => changesOf(filter, String(chosen["Item"]))}>Changes of this item</Button>{" "}
-            <Button onClick={() => narrow("item", String(chosen["Item"]), false)}>Only this item</Button>
+    <List
+      kind={kind}
+      at={at}
+      filter={filter}
+      pages={pages}
+      looking="Looking what is there"
+      empty={!rows.length}
+      counted={pages.isSuccess ? `${numberText(rows.length)} items${pages.hasNextPage ? ", more below" : ""}` : ""}
+      chooser={<ColumnChooser list={`inventory.${kind}`} all={all} shown={columns} />}
+      beside={
+        chosen && (
+          <Drawer of="Item" title={visible(String(chosen["Item"]))} close={() => place({ item: null })}>
+            <div>
+              <Button onClick={() => changesOf(filter, String(chosen["Item"]))}>Changes of this item</Button>{" "}
+              <Button onClick={() => narrow("item", String(chosen["Item"]), false)}>Only this item</Button>
+            </div>
+            <Facts
+              facts={Object.entries(chosen)
+                .filter(([name]) => !INNER.has(name))
+                .map(([name, value]) => [name, visibleLines(cellText(name, value))])}
+            />
+          </Drawer>
+        )
+      }
+    >
+      <Grid
+        label={label}
+        columns={columns}
+        lines={lines}
+        narrow={narrow}
+        selected={selected}
+        open={(row) => place({ item: rowKey(row) })}
+        order={order}
+        sort={(next) => place({ sort: orderText(next, BY_NAME), item: null })}
+        {...(more ? { more } : {})}
+        card={(row) => (
+          <div className={styles.card}>
+            <Text weight="semibold" className={styles.clip}>
+              {visible(`${row["Item"]} ${row["CurrentVersion"] ?? ""}`)}
+            </Text>
+            <Text size={200} className={styles.clip}>
+              {String(row["Computer"])} · {whenText(row["TimeGenerated"])} {visible(String(row["Publisher"] ?? ""))}
+            </Text>
           </div>
-          <Facts
-            facts={Object.entries(chosen)
-              .filter(([name]) => !INNER.has(name))
-              .map(([name, value]) => [name, visibleLines(cellText(name, value))])}
-          />
-        </Drawer>
-      )}
-    </div>
+        )}
+      />
+    </List>
   );
 }
