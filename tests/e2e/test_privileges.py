@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import stat
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,3 +75,53 @@ def test_a_program_that_other_accounts_cannot_reach(
     (made,) = [Path(path) for path in installation.command("backup").stdout.split()]
     assert made.is_dir()
     assert installation.stop() == 0
+
+
+_WITHOUT_ANYTHING_BEHIND_THE_ENVIRONMENT = """
+import ctypes, mmap, os, sys
+from whatchanged.cli import processes
+from whatchanged.cli.main import main
+
+def drop(given_up=processes.drop):
+    given_up()
+    libc = ctypes.CDLL(None)
+    libc.mprotect.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    page, word = mmap.PAGESIZE, ctypes.sizeof(ctypes.c_void_p)
+    pages = mmap.mmap(-1, 2 * page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+    assert libc.mprotect(start + page, page, 0) == 0
+    name = ctypes.create_string_buffer(b"TMPDIR=/tmp")
+    environment = (ctypes.c_void_p * 2).from_address(start + page - 2 * word)
+    environment[0], environment[1] = ctypes.addressof(name), None
+    ctypes.c_void_p.in_dll(libc, "environ").value = ctypes.addressof(environment)
+    kept.extend((pages, name))
+
+kept = []
+processes.drop = drop
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_engine_needs_nothing_of_root_once_root_is_given_up(installation: Installation) -> None:
+    """The words behind the environment are the kernel's until the environment moves; then they may be no memory."""
+    folder = installation.data / "server"
+    folder.mkdir(parents=True)
+    for path in (installation.data, folder):
+        os.chown(path, 65534, 65534)
+    with installation.log.open("wb") as log:
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-c", _WITHOUT_ANYTHING_BEHIND_THE_ENVIRONMENT, "server"),
+                *("--data", str(installation.data), "--port", "0", "--tls", "off"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "WHATCHANGED_DROP_TO": "65534:65534"},
+        )
+    try:
+        eventually(lambda: (folder / "address.json").exists() or server.poll() is not None, what="started or ended")
+        assert server.poll() is None, installation.log.read_text()
+    finally:
+        server.terminate()
+        assert server.wait(60) == 0, installation.log.read_text()

@@ -63,8 +63,10 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
     def load() -> Callable[[threading.Event], int]:
         from whatchanged.server.process import run as run_server
+        from whatchanged.server.storage import load_engine
 
         settings = server_settings(values)
+        load_engine(settings.telemetry)
         return lambda stop: run_server(settings, stop)
 
     return run_process(values, load)

@@ -4,7 +4,7 @@ The only room that imports the database driver.
 """
 
 from whatchanged.server.storage.backup import backup, restore
-from whatchanged.server.storage.database import Row, Storage, open_storage
+from whatchanged.server.storage.database import Row, Storage, load_engine, open_storage
 from whatchanged.server.storage.inventory import CHECKSUM_SQL, END_OF_TIME
 from whatchanged.server.storage.schema import DATA_TABLES, physical_table
 
@@ -15,6 +15,7 @@ __all__ = [
     "Row",
     "Storage",
     "backup",
+    "load_engine",
     "open_storage",
     "physical_table",
     "restore",

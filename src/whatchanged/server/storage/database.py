@@ -8,6 +8,7 @@ inserts and any later setting).
 
 from __future__ import annotations
 
+import importlib
 import os
 import queue
 import re
@@ -28,7 +29,7 @@ from whatchanged.errors import LimitExceeded, OperationError, RecordError, State
 from whatchanged.server.storage.inventory import retention_statements, superseded_sql
 from whatchanged.server.storage.schema import DATA_TABLES, MIGRATIONS, Migration
 
-__all__ = ["Row", "Storage", "open_storage"]
+__all__ = ["Row", "Storage", "load_engine", "open_storage"]
 
 Row = dict[str, Any]
 
@@ -80,6 +81,21 @@ _NEEDED_SPACE = 32 * 1024**2
 _decode_rows = msgspec.json.Decoder(dict[str, Any]).decode_lines
 
 
+def load_engine(dsn_or_path: str) -> None:
+    """Load what `open_storage` needs for a folder; nothing for a DSN. Whoever gives up root does this before.
+
+    The engine's library reads /proc/self/auxv as it is loaded. After a change of account that file is still root's
+    (proc(5), PR_SET_DUMPABLE in prctl(2)); the library then looks for its contents beyond the end of the environment,
+    which has long moved to the heap, and may end the process there.
+    """
+    if _is_folder(dsn_or_path):
+        importlib.import_module("chdb")
+
+
+def _is_folder(dsn_or_path: str) -> bool:
+    return "://" not in dsn_or_path
+
+
 def open_storage(
     dsn_or_path: str | os.PathLike[str], *, readers: int = 4, askers: int = 4, question_memory: int = 2 * 1024**3
 ) -> Storage:
@@ -105,7 +121,7 @@ class Storage:
     ) -> None:
         """As `open_storage`; `steps` are the migrations to run, in order."""
         self._target = target
-        self._embedded = "://" not in target
+        self._embedded = _is_folder(target)
         self._write_lock = threading.RLock()
         self._closed = False
         self._readers: queue.SimpleQueue[Client] = queue.SimpleQueue()
