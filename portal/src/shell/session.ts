@@ -31,22 +31,22 @@ export function useSession() {
 
 export function useSigning() {
   const client = useQueryClient();
-  const become = (session: Session | null) => {
+  const become = async (session: Session | null) => {
+    // Who was signed in until now may still be asked; that answer must not come after this one.
+    await client.cancelQueries({ queryKey: KEY });
     // What one person saw is nobody else's business.
     client.removeQueries({ predicate: (query) => query.queryKey[0] !== KEY[0] });
     client.setQueryData(KEY, session);
   };
   return {
     signIn: async (body: Record<string, string>) => {
-      // Who was signed in until now is asked no more: the answer may come after the other session began.
-      await client.cancelQueries({ queryKey: KEY });
       const session = await request<Session>("POST", "/api/v1/sign-in", { body, quiet: true });
       beginSession();
-      become(session);
+      await become(session);
     },
     signOut: async () => {
       await request("DELETE", "/api/v1/session", { quiet: true });
-      become(null);
+      await become(null);
     },
   };
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from e2e.portal.browser import AXE, PASSWORD, Portal, row, violations
 
@@ -35,6 +35,21 @@ def test_a_link_counts_also_where_somebody_is_signed_in(portal: Portal) -> None:
     page.goto(portal.link())
     expect(page.get_by_role("button", name="Signed in as owner of this installation")).to_be_visible()
     assert "#" not in page.url
+
+
+def test_what_was_asked_before_signing_in_is_not_heard_after_it(portal: Portal) -> None:
+    """A page asks at once who is signed in; on a slow server that answer comes after the link has signed in."""
+    page = portal.open()
+    held: list[Route] = []
+    page.route("**/api/v1/session", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks it
+    with page.expect_response("**/api/v1/sign-in"):
+        page.goto(portal.link())
+    expect(page.get_by_role("navigation")).to_be_visible()
+    assert held
+    for route in held:
+        route.fulfill(status=401, json={"error": {"code": "Unauthorized", "message": "the session is over"}})
+    page.get_by_role("navigation").get_by_role("tab", name="Changes").click()
+    expect(row(page, "first.conf")).to_be_visible()
 
 
 def test_up_prints_a_link_that_signs_in(portal: Portal) -> None:
