@@ -1,37 +1,22 @@
-import { Badge, Button, makeStyles, Spinner, Switch, Text, tokens } from "@fluentui/react-components";
+import { Badge, Button, Spinner, Switch } from "@fluentui/react-components";
 import { CodeRegular, PauseRegular, PlayRegular } from "@fluentui/react-icons";
 import { useMemo, useState } from "react";
 import { FilterBar } from "../filter/FilterBar";
 import { type FieldName, type Filter, Written, write } from "../filter/filter";
 import { useFilter } from "../filter/useFilter";
+import { Card } from "../grid/Card";
 import { ColumnChooser, useColumns } from "../grid/Columns";
 import { type Column, Grid, type Line, type Order } from "../grid/Grid";
+import { List } from "../grid/List";
 import { orderOf, orderText } from "../grid/order";
 import { go, usePlace } from "../location";
 import { agoText, cellOf, numberText, whenText } from "../moments";
 import { Heading } from "../shell/Heading";
-import { Problem } from "../states/Problem";
 import { WhyEmpty } from "../states/WhyEmpty";
-import { visible } from "../text";
 import { Details } from "./Details";
 import { type Gap, gapText, useGaps } from "./gaps";
 import { actorText, type Change, itemName, kindText, whatChanged } from "./rows";
 import { type Listed, useChanges } from "./useChanges";
-
-const useStyles = makeStyles({
-  place: { display: "flex", flexGrow: 1, minHeight: 0 },
-  list: { display: "flex", flexDirection: "column", flexGrow: 1, minWidth: 0, minHeight: 0 },
-  foot: {
-    display: "flex",
-    alignItems: "center",
-    columnGap: tokens.spacingHorizontalM,
-    padding: `${tokens.spacingVerticalXS} ${tokens.spacingHorizontalM}`,
-    backgroundColor: tokens.colorNeutralBackground1,
-    borderTop: `1px solid ${tokens.colorNeutralStroke2}`,
-  },
-  card: { display: "flex", flexDirection: "column", minWidth: 0, overflow: "hidden" },
-  clip: { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap", display: "block" },
-});
 
 const CATEGORY_COLORS = { Added: "success", Removed: "danger", Modified: "informative" } as const;
 
@@ -189,7 +174,6 @@ function withGaps(lines: Line<Change>[], gaps: Gap[], descending: boolean, whole
 }
 
 export default function Changes() {
-  const styles = useStyles();
   const { path, query } = usePlace();
   const { filter, narrow } = useFilter();
   const [paused, setPaused] = useState(false);
@@ -253,54 +237,51 @@ export default function Changes() {
         <ColumnChooser list="changes" all={COLUMNS} shown={columns} />
         {paused && waiting && <Badge color="brand">new changes</Badge>}
       </FilterBar>
-      <div className={styles.place}>
-        <div className={styles.list}>
-          {pages.error && <Problem error={pages.error} again={() => void pages.refetch()} />}
-          {pages.isPending && <Spinner label="Looking for changes" />}
-          {pages.isSuccess && !rows.length && <WhyEmpty filter={filter} table="ConfigurationChange" of="changes" />}
-          {rows.length > 0 && (
-            <Grid
-              label="Changes"
-              columns={columns}
-              order={order}
-              sort={(next) => place("sort", orderText(next, NEWEST))}
-              lines={lines}
-              selected={selected}
+      <List
+        asked={pages}
+        looking="Looking for changes"
+        status={
+          <>
+            {rows.length === 1 ? "1 change" : `${numberText(rows.length)} changes`}
+            {pages.hasNextPage ? ", more below" : ""}
+            {paused ? ", paused" : live ? ", live" : ", the server is not heard; trying again"}
+            {cut ? `, not all: ${cut}` : ""}
+          </>
+        }
+        foot={pages.isFetchingNextPage && <Spinner size="tiny" label="Older ones" />}
+        beside={
+          selected && (
+            <Details
+              id={selected}
+              close={() => place("change", null)}
+              show={(id) => place("change", id)}
               narrow={narrow}
-              open={(row) => place("change", row.ChangeId ?? null)}
-              {...(more ? { more } : {})}
-              card={(row) => (
-                <div className={styles.card}>
-                  <Text weight="semibold" className={styles.clip}>
-                    {visible(itemName(row))}
-                  </Text>
-                  <Text size={200} className={styles.clip}>
-                    <Category value={row.ChangeCategory} /> {agoText(row.TimeGenerated)} · {row.Computer} ·{" "}
-                    {visible(whatChanged(row))}
-                  </Text>
-                </div>
-              )}
             />
-          )}
-          <footer className={styles.foot}>
-            <Text size={200} role="status">
-              {rows.length === 1 ? "1 change" : `${numberText(rows.length)} changes`}
-              {pages.hasNextPage ? ", more below" : ""}
-              {paused ? ", paused" : live ? ", live" : ", the server is not heard; trying again"}
-              {cut ? `, not all: ${cut}` : ""}
-            </Text>
-            {pages.isFetchingNextPage && <Spinner size="tiny" label="Older ones" />}
-          </footer>
-        </div>
-        {selected && (
-          <Details
-            id={selected}
-            close={() => place("change", null)}
-            show={(id) => place("change", id)}
+          )
+        }
+      >
+        {pages.isSuccess && !rows.length && <WhyEmpty filter={filter} table="ConfigurationChange" of="changes" />}
+        {rows.length > 0 && (
+          <Grid
+            label="Changes"
+            columns={columns}
+            order={order}
+            sort={(next) => place("sort", orderText(next, NEWEST))}
+            lines={lines}
+            selected={selected}
             narrow={narrow}
+            open={(row) => place("change", row.ChangeId ?? null)}
+            {...(more ? { more } : {})}
+            card={(row) => (
+              <Card
+                name={itemName(row)}
+                mark={<Category value={row.ChangeCategory} />}
+                facts={[agoText(row.TimeGenerated), row.Computer, whatChanged(row)]}
+              />
+            )}
           />
         )}
-      </div>
+      </List>
     </>
   );
 }

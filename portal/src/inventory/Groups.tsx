@@ -5,6 +5,7 @@ import { useMemo } from "react";
 import type { Filter } from "../filter/filter";
 import { narrowed, write } from "../filter/filter";
 import { useFilter } from "../filter/useFilter";
+import { Card } from "../grid/Card";
 import { ColumnChooser, useColumns } from "../grid/Columns";
 import { Grid, type Order } from "../grid/Grid";
 import { orderOf, orderText } from "../grid/order";
@@ -12,13 +13,13 @@ import { go } from "../location";
 import { numberText, whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
+import { Name } from "../states/Name";
 import { Problem } from "../states/Problem";
 import { To } from "../states/To";
 import { visible } from "../text";
 import { type Group, type Groups as GroupPage, groups, having } from "./items";
 import { cellText, groupColumns, groupKey } from "./kinds";
 import { List } from "./List";
-import { useListStyles } from "./styles";
 
 const COMMON: Order = { column: "machines", descending: true };
 
@@ -32,7 +33,6 @@ export interface ListProps {
 }
 
 export function Groups({ kind, label, at, filter, query, place }: ListProps) {
-  const styles = useListStyles();
   const { narrow } = useFilter();
   const sorting = query.get("sort");
   const order = useMemo(() => orderOf(sorting, groupColumns(kind, 0)) ?? COMMON, [sorting, kind]);
@@ -86,14 +86,10 @@ export function Groups({ kind, label, at, filter, query, place }: ListProps) {
         sort={(next) => place({ sort: orderText(next, COMMON), item: null })}
         {...(more ? { more } : {})}
         card={(row) => (
-          <div className={styles.card}>
-            <Text weight="semibold" className={styles.clip}>
-              {visible(`${row.name} ${kind === "Software" ? row.version : ""}`)}
-            </Text>
-            <Text size={200} className={styles.clip}>
-              on {row.machines} of {newest?.machines} {visible(row.publisher)}
-            </Text>
-          </div>
+          <Card
+            name={row.name}
+            facts={[kind === "Software" ? row.version : "", `on ${row.machines} of ${newest?.machines}`, row.publisher]}
+          />
         )}
       />
     </List>
@@ -128,7 +124,7 @@ function GroupDetails({ kind, at, group, filter, close }: GroupDetailsProps) {
   const everywhere: Filter = { ...filter, window: "all", from: "", to: "", text: "", conditions: [] };
   const ofItem = narrowed(everywhere, "item", group.name, false);
   return (
-    <Drawer of="Item" title={visible(group.name)} close={close}>
+    <Drawer of="Item" title={<Name text={group.name} />} close={close}>
       <div>
         <Button onClick={() => changesOf(filter, group.name)}>Changes of this item</Button>
       </div>
@@ -149,7 +145,7 @@ function GroupDetails({ kind, at, group, filter, close }: GroupDetailsProps) {
         {machines.data?.slice(0, 200).map((row) => (
           <li key={String(row["SourceComputerId"])}>
             <To path="/inventory" filter={narrowed(ofItem, "machine", String(row["Computer"]), false)} with={{ kind }}>
-              {visible(String(row["Computer"]))}
+              <Name text={String(row["Computer"])} />
             </To>{" "}
             <Text size={200}>refreshed {whenText(row["TimeGenerated"])}</Text>
           </li>

@@ -1,26 +1,26 @@
 /** The items of the machines that the filter names, one by one. */
-import { Button, Text } from "@fluentui/react-components";
+import { Button } from "@fluentui/react-components";
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useFilter } from "../filter/useFilter";
+import { Card } from "../grid/Card";
 import { ColumnChooser, useColumns } from "../grid/Columns";
 import { Grid, type Order } from "../grid/Grid";
 import { orderOf, orderText } from "../grid/order";
 import { numberText, whenText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
-import { visible, visibleLines } from "../text";
+import { Name } from "../states/Name";
+import { visibleLines } from "../text";
 import { changesOf, type ListProps } from "./Groups";
 import { nextAfter, type Place, page } from "./items";
 import { cellText, itemColumns, rowKey } from "./kinds";
 import { List } from "./List";
-import { useListStyles } from "./styles";
 
 const BY_NAME: Order = { column: "Item", descending: false };
 const INNER = new Set(["Sort", "Item", "Key"]);
 
 export function Items({ kind, label, at, filter, query, place }: ListProps) {
-  const styles = useListStyles();
   const { narrow } = useFilter();
   const all = useMemo(() => itemColumns(kind), [kind]);
   const columns = useColumns(`inventory.${kind}`, all);
@@ -52,7 +52,7 @@ export function Items({ kind, label, at, filter, query, place }: ListProps) {
       chooser={<ColumnChooser list={`inventory.${kind}`} all={all} shown={columns} />}
       beside={
         chosen && (
-          <Drawer of="Item" title={visible(String(chosen["Item"]))} close={() => place({ item: null })}>
+          <Drawer of="Item" title={<Name text={String(chosen["Item"])} />} close={() => place({ item: null })}>
             <div>
               <Button onClick={() => changesOf(filter, String(chosen["Item"]))}>Changes of this item</Button>{" "}
               <Button onClick={() => narrow("item", String(chosen["Item"]), false)}>Only this item</Button>
@@ -77,14 +77,12 @@ export function Items({ kind, label, at, filter, query, place }: ListProps) {
         sort={(next) => place({ sort: orderText(next, BY_NAME), item: null })}
         {...(more ? { more } : {})}
         card={(row) => (
-          <div className={styles.card}>
-            <Text weight="semibold" className={styles.clip}>
-              {visible(`${row["Item"]} ${row["CurrentVersion"] ?? ""}`)}
-            </Text>
-            <Text size={200} className={styles.clip}>
-              {String(row["Computer"])} · {whenText(row["TimeGenerated"])} {visible(String(row["Publisher"] ?? ""))}
-            </Text>
-          </div>
+          <Card
+            name={String(row["Item"])}
+            facts={[row["CurrentVersion"], row["Computer"], whenText(row["TimeGenerated"]), row["Publisher"]].map(
+              (fact) => String(fact ?? ""),
+            )}
+          />
         )}
       />
     </List>

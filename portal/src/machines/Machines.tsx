@@ -1,31 +1,20 @@
-import {
-  Badge,
-  Button,
-  Dropdown,
-  makeStyles,
-  Option,
-  Spinner,
-  Subtitle1,
-  Tag,
-  Text,
-  tokens,
-} from "@fluentui/react-components";
+import { Badge, Button, Dropdown, makeStyles, Option, Subtitle1, Tag, Text, tokens } from "@fluentui/react-components";
 import { AddRegular } from "@fluentui/react-icons";
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Machine, Row } from "../api/client";
 import { FilterBar } from "../filter/FilterBar";
 import { useFilter } from "../filter/useFilter";
+import { Card } from "../grid/Card";
 import { ColumnChooser, useColumns } from "../grid/Columns";
 import { type Column, Grid, type Order } from "../grid/Grid";
+import { List } from "../grid/List";
 import { orderOf, orderText } from "../grid/order";
 import { go, usePlace } from "../location";
 import { agoText, numberText, whenText } from "../moments";
 import { Heading } from "../shell/Heading";
 import type { PageProps } from "../shell/page";
-import { Problem } from "../states/Problem";
 import { WhyEmpty } from "../states/WhyEmpty";
-import { visible } from "../text";
 import { Enrol } from "./Enrol";
 import { machinePage, oneMachine, reasonText } from "./list";
 import { MachineDetails } from "./MachineDetails";
@@ -43,15 +32,6 @@ const useStyles = makeStyles({
     flexDirection: "column",
     rowGap: tokens.spacingVerticalM,
   },
-  place: { display: "flex", flexGrow: 1, minHeight: 0 },
-  list: { display: "flex", flexDirection: "column", flexGrow: 1, minWidth: 0, minHeight: 0 },
-  foot: {
-    padding: `${tokens.spacingVerticalXS} ${tokens.spacingHorizontalM}`,
-    backgroundColor: tokens.colorNeutralBackground1,
-    borderTop: `1px solid ${tokens.colorNeutralStroke2}`,
-  },
-  card: { display: "flex", flexDirection: "column", minWidth: 0, overflow: "hidden" },
-  clip: { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap", display: "block" },
 });
 
 export function StateBadge({ machine }: { machine: Machine }) {
@@ -248,51 +228,45 @@ export default function Machines({ session }: PageProps) {
         )}
       </FilterBar>
       {enrolling && <Enrol close={() => setEnrolling(false)} />}
-      <div className={styles.place}>
-        <div className={styles.list}>
-          {pages.error && <Problem error={pages.error} again={() => void pages.refetch()} />}
-          {pages.isPending && <Spinner label="Looking for machines" />}
-          {newest && !lines.length && (newest.total > 0 ? <None total={newest.total} /> : null)}
-          {newest && !newest.total && <WhyEmpty filter={filter} table="ConfigurationData" of="machines" />}
-          {lines.length > 0 && (
-            <Grid
-              label="Machines"
-              columns={columns}
-              lines={lines}
-              narrow={narrow}
-              selected={selected}
-              open={({ machine }) => select(machine.id)}
-              order={order}
-              sort={(next) => narrowedTo("sort", orderText(next, BY_NAME))}
-              {...(more ? { more } : {})}
-              card={({ machine, troubles }) => (
-                <div className={styles.card}>
-                  <Text weight="semibold" className={styles.clip}>
-                    {visible(machine.computer)}
-                  </Text>
-                  <Text size={200} className={styles.clip}>
-                    <StateBadge machine={machine} /> {agoText(machine.lastContact)} · {troublesText(troubles)}
-                  </Text>
-                </div>
-              )}
+      <List
+        asked={pages}
+        looking="Looking for machines"
+        status={newest ? `${numberText(newest.matching)} of ${numberText(newest.total)} machines` : ""}
+        beside={
+          chosen && (
+            <MachineDetails
+              machine={chosen.machine}
+              rules={chosen.machine.rules ?? []}
+              troubles={chosen.troubles ?? []}
+              role={session.role}
+              close={() => select(null)}
             />
-          )}
-          <footer className={styles.foot}>
-            <Text size={200} role="status">
-              {newest ? `${numberText(newest.matching)} of ${numberText(newest.total)} machines` : ""}
-            </Text>
-          </footer>
-        </div>
-        {chosen && (
-          <MachineDetails
-            machine={chosen.machine}
-            rules={chosen.machine.rules ?? []}
-            troubles={chosen.troubles ?? []}
-            role={session.role}
-            close={() => select(null)}
+          )
+        }
+      >
+        {newest && !lines.length && (newest.total > 0 ? <None total={newest.total} /> : null)}
+        {newest && !newest.total && <WhyEmpty filter={filter} table="ConfigurationData" of="machines" />}
+        {lines.length > 0 && (
+          <Grid
+            label="Machines"
+            columns={columns}
+            lines={lines}
+            narrow={narrow}
+            selected={selected}
+            open={({ machine }) => select(machine.id)}
+            order={order}
+            sort={(next) => narrowedTo("sort", orderText(next, BY_NAME))}
+            {...(more ? { more } : {})}
+            card={({ machine, troubles }) => (
+              <Card
+                name={machine.computer}
+                mark={<StateBadge machine={machine} />}
+                facts={[agoText(machine.lastContact), troublesText(troubles)]}
+              />
+            )}
           />
         )}
-      </div>
+      </List>
     </>
   );
 }

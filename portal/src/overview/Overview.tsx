@@ -8,8 +8,8 @@ import { useFilter } from "../filter/useFilter";
 import { numberText } from "../moments";
 import { Heading } from "../shell/Heading";
 import type { PageProps } from "../shell/page";
+import { Name } from "../states/Name";
 import { To } from "../states/To";
-import { visible } from "../text";
 import { CANVAS } from "./Chart";
 import { Health } from "./Health";
 import { Hours } from "./Hours";
@@ -70,7 +70,7 @@ function TopList({ of, filter }: { of: Top; filter: Filter }) {
         {rows.map((row) => (
           <li key={String(row["Value"])} className={styles.entry}>
             <To path="/changes" filter={narrowed(filter, of, String(row["Value"]), false)}>
-              {visible(String(row["Value"]))}
+              <Name text={String(row["Value"])} />
             </To>
             <Text>{numberText(Number(row["Changes"]))}</Text>
           </li>
@@ -95,7 +95,7 @@ function NewSoftware({ filter }: { filter: Filter }) {
               filter={narrowed(everywhere, "item", String(row["SoftwareName"]), false)}
               with={{ kind: "Software" }}
             >
-              {visible(`${row["SoftwareName"]} ${row["Version"]}`)}
+              <Name text={`${row["SoftwareName"]} ${row["Version"]}`} />
             </To>
             <Text>
               {Number(row["Machines"]) === 1 ? "1 machine" : `${numberText(Number(row["Machines"]))} machines`}

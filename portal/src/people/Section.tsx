@@ -1,9 +1,9 @@
 /** One tab: commands on top, a list, and beside it what was chosen. */
-import { makeStyles, Spinner, Text, tokens } from "@fluentui/react-components";
+import { makeStyles, Text, tokens } from "@fluentui/react-components";
 import type { ReactNode } from "react";
+import { Card } from "../grid/Card";
 import { type Column, Grid } from "../grid/Grid";
-import { Problem } from "../states/Problem";
-import { visible } from "../text";
+import { List } from "../grid/List";
 
 const useStyles = makeStyles({
   bar: {
@@ -15,16 +15,7 @@ const useStyles = makeStyles({
     backgroundColor: tokens.colorNeutralBackground1,
     borderBottom: `1px solid ${tokens.colorNeutralStroke2}`,
   },
-  place: { display: "flex", flexGrow: 1, minHeight: 0 },
-  list: { display: "flex", flexDirection: "column", flexGrow: 1, minWidth: 0, minHeight: 0 },
   empty: { padding: tokens.spacingHorizontalXXL, flexGrow: 1 },
-  foot: {
-    padding: `${tokens.spacingVerticalXS} ${tokens.spacingHorizontalM}`,
-    backgroundColor: tokens.colorNeutralBackground1,
-    borderTop: `1px solid ${tokens.colorNeutralStroke2}`,
-  },
-  card: { display: "flex", flexDirection: "column", minWidth: 0, overflow: "hidden" },
-  clip: { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap", display: "block" },
 });
 
 interface Listed<T> {
@@ -66,44 +57,23 @@ export function Section<T>(given: SectionProps<T>) {
           {commands}
         </div>
       )}
-      <div className={styles.place}>
-        <div className={styles.list}>
-          {found.error && <Problem error={found.error} again={() => void found.refetch()} />}
-          {found.isPending && <Spinner label="Loading" />}
-          {found.data?.length === 0 && <Text className={styles.empty}>{empty}</Text>}
-          {rows.length > 0 && (
-            <Grid
-              label={label}
-              columns={columns}
-              lines={rows.map((row) => ({ key: keyOf(row), row }))}
-              narrow={narrowsNothing}
-              selected={selected ?? undefined}
-              open={(row) => select(keyOf(row))}
-              {...(more ? { more } : {})}
-              card={(row) => (
-                <div className={styles.card}>
-                  <Text weight="semibold" className={styles.clip}>
-                    {visible(columns[0]?.text(row) ?? "")}
-                  </Text>
-                  <Text size={200} className={styles.clip}>
-                    {columns
-                      .slice(1, 4)
-                      .map((column) => visible(column.text(row)))
-                      .filter(Boolean)
-                      .join(" · ")}
-                  </Text>
-                </div>
-              )}
-            />
-          )}
-          <footer className={styles.foot}>
-            <Text size={200} role="status">
-              {status}
-            </Text>
-          </footer>
-        </div>
-        {chosen !== undefined && details?.(chosen)}
-      </div>
+      <List asked={found} looking="Loading" status={status} beside={chosen !== undefined && details?.(chosen)}>
+        {found.data?.length === 0 && <Text className={styles.empty}>{empty}</Text>}
+        {rows.length > 0 && (
+          <Grid
+            label={label}
+            columns={columns}
+            lines={rows.map((row) => ({ key: keyOf(row), row }))}
+            narrow={narrowsNothing}
+            selected={selected ?? undefined}
+            open={(row) => select(keyOf(row))}
+            {...(more ? { more } : {})}
+            card={(row) => (
+              <Card name={columns[0]?.text(row) ?? ""} facts={columns.slice(1, 4).map((column) => column.text(row))} />
+            )}
+          />
+        )}
+      </List>
       {children}
     </>
   );

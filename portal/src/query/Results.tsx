@@ -12,7 +12,9 @@ import {
 } from "@fluentui/react-components";
 import { ArrowSortDownRegular, ArrowSortUpRegular, CopyRegular } from "@fluentui/react-icons";
 import { lazy, Suspense, useEffect, useMemo, useState } from "react";
+import { Card } from "../grid/Card";
 import { type Column, Grid } from "../grid/Grid";
+import { List } from "../grid/List";
 import { numberText } from "../moments";
 import { Drawer } from "../states/Drawer";
 import { Facts } from "../states/Facts";
@@ -23,16 +25,8 @@ import { cellText, isNumber, longText, named, type Order, ordered, width } from 
 const ResultChart = lazy(() => import("./ResultChart"));
 
 const useStyles = makeStyles({
-  place: { display: "flex", flexGrow: 1, minHeight: 0 },
-  list: { display: "flex", flexDirection: "column", flexGrow: 1, minWidth: 0, minHeight: 0 },
   tabs: { backgroundColor: tokens.colorNeutralBackground1, flexShrink: 0 },
   bar: { flexShrink: 0 },
-  foot: {
-    padding: `${tokens.spacingVerticalXS} ${tokens.spacingHorizontalM}`,
-    backgroundColor: tokens.colorNeutralBackground1,
-    borderTop: `1px solid ${tokens.colorNeutralStroke2}`,
-    flexShrink: 0,
-  },
   none: {
     padding: tokens.spacingHorizontalXL,
     display: "flex",
@@ -40,8 +34,6 @@ const useStyles = makeStyles({
     rowGap: tokens.spacingVerticalM,
     alignItems: "flex-start",
   },
-  card: { display: "flex", flexDirection: "column", minWidth: 0, overflow: "hidden" },
-  clip: { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap", display: "block" },
 });
 
 interface ResultsProps {
@@ -90,86 +82,77 @@ export function Results({ result, dark, time, showAll }: ResultsProps) {
   const head = result.columns.slice(0, 4).map(({ name }, at) => ({ name, at }));
 
   return (
-    <div className={styles.place}>
-      <div className={styles.list}>
-        {charted && (
-          <TabList
-            className={styles.tabs}
-            size="small"
-            selectedValue={view}
-            onTabSelect={(_, { value }) => setView(String(value))}
-          >
-            <Tab value="table">Results</Tab>
-            <Tab value="chart">Chart</Tab>
-          </TabList>
-        )}
-        {result.cut && (
-          <MessageBar intent="warning" layout="multiline" className={styles.bar}>
-            <MessageBarBody>These are not all rows: {result.cut}. Narrow the time or the query.</MessageBarBody>
-          </MessageBar>
-        )}
-        {view === "chart" && (
-          <Suspense fallback={<Spinner label="Drawing" />}>
-            <ResultChart result={result} dark={dark} />
-          </Suspense>
-        )}
-        {view === "table" && !lines.length && (
-          <div className={styles.none}>
-            <Text>{time ? `The query has no rows in this time (${time}).` : "The query has no rows."}</Text>
-            {time && <Button onClick={showAll}>Ask without a time</Button>}
-          </div>
-        )}
-        {view === "table" && lines.length > 0 && (
-          <Grid
-            label="Results"
-            columns={columns}
-            lines={lines}
-            selected={chosen === null ? undefined : String(chosen)}
-            open={setChosen}
-            narrow={() => undefined}
-            {...(order ? { order: { column: String(order.column), descending: order.descending } } : {})}
-            sort={({ column, descending }) => sortBy(Number(column), descending)}
-            actions={(row, column) => [
-              { label: "Copy row", icon: <CopyRegular />, act: () => copy(row) },
-              { label: "Sort ascending", icon: <ArrowSortUpRegular />, act: () => sortBy(Number(column), false) },
-              { label: "Sort descending", icon: <ArrowSortDownRegular />, act: () => sortBy(Number(column), true) },
-            ]}
-            card={(row) => (
-              <div className={styles.card}>
-                <Text weight="semibold" className={styles.clip}>
-                  {visible(cellText(result.rows[row]?.[0])) || "(nothing)"}
-                </Text>
-                <Text size={200} className={styles.clip}>
-                  {head
-                    .slice(1)
-                    .map(({ name, at }) => visible(`${name}: ${cellText(result.rows[row]?.[at])}`))
-                    .join(" · ")}
-                </Text>
-              </div>
-            )}
-          />
-        )}
-        <footer className={styles.foot}>
-          <Text size={200} role="status">
-            {result.rows.length === 1 ? "1 row" : `${numberText(result.rows.length)} rows`}
-            {result.cut ? ", not all" : ""}
-            {` in ${result.seconds.toFixed(2)} s`}
-          </Text>
-        </footer>
-      </div>
-      {cells && (
-        <Drawer of="Row" title={`Row ${(chosen ?? 0) + 1}`} close={() => setChosen(null)}>
-          <div>
-            <Button icon={<CopyRegular />} onClick={() => copy(chosen ?? 0)}>
-              Copy row
-            </Button>
-          </div>
-          <Facts
-            facts={result.columns.map(({ name, type }, at) => [visible(name), visibleLines(longText(cells[at], type))])}
-          />
-        </Drawer>
+    <List
+      status={`${result.rows.length === 1 ? "1 row" : `${numberText(result.rows.length)} rows`}${result.cut ? ", not all" : ""} in ${result.seconds.toFixed(2)} s`}
+      beside={
+        cells && (
+          <Drawer of="Row" title={`Row ${(chosen ?? 0) + 1}`} close={() => setChosen(null)}>
+            <div>
+              <Button icon={<CopyRegular />} onClick={() => copy(chosen ?? 0)}>
+                Copy row
+              </Button>
+            </div>
+            <Facts
+              facts={result.columns.map(({ name, type }, at) => [
+                visible(name),
+                visibleLines(longText(cells[at], type)),
+              ])}
+            />
+          </Drawer>
+        )
+      }
+    >
+      {charted && (
+        <TabList
+          className={styles.tabs}
+          size="small"
+          selectedValue={view}
+          onTabSelect={(_, { value }) => setView(String(value))}
+        >
+          <Tab value="table">Results</Tab>
+          <Tab value="chart">Chart</Tab>
+        </TabList>
       )}
-    </div>
+      {result.cut && (
+        <MessageBar intent="warning" layout="multiline" className={styles.bar}>
+          <MessageBarBody>These are not all rows: {result.cut}. Narrow the time or the query.</MessageBarBody>
+        </MessageBar>
+      )}
+      {view === "chart" && (
+        <Suspense fallback={<Spinner label="Drawing" />}>
+          <ResultChart result={result} dark={dark} />
+        </Suspense>
+      )}
+      {view === "table" && !lines.length && (
+        <div className={styles.none}>
+          <Text>{time ? `The query has no rows in this time (${time}).` : "The query has no rows."}</Text>
+          {time && <Button onClick={showAll}>Ask without a time</Button>}
+        </div>
+      )}
+      {view === "table" && lines.length > 0 && (
+        <Grid
+          label="Results"
+          columns={columns}
+          lines={lines}
+          selected={chosen === null ? undefined : String(chosen)}
+          open={setChosen}
+          narrow={() => undefined}
+          {...(order ? { order: { column: String(order.column), descending: order.descending } } : {})}
+          sort={({ column, descending }) => sortBy(Number(column), descending)}
+          actions={(row, column) => [
+            { label: "Copy row", icon: <CopyRegular />, act: () => copy(row) },
+            { label: "Sort ascending", icon: <ArrowSortUpRegular />, act: () => sortBy(Number(column), false) },
+            { label: "Sort descending", icon: <ArrowSortDownRegular />, act: () => sortBy(Number(column), true) },
+          ]}
+          card={(row) => (
+            <Card
+              name={cellText(result.rows[row]?.[0]) || "(nothing)"}
+              facts={head.slice(1).map(({ name, at }) => `${name}: ${cellText(result.rows[row]?.[at])}`)}
+            />
+          )}
+        />
+      )}
+    </List>
   );
 }
 

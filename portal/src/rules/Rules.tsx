@@ -1,14 +1,15 @@
-import { Button, makeStyles, SearchBox, Spinner, Subtitle1, Text, tokens } from "@fluentui/react-components";
+import { Button, makeStyles, SearchBox, Subtitle1, Text, tokens } from "@fluentui/react-components";
 import { AddRegular, ArrowClockwiseRegular, ArrowImportRegular } from "@fluentui/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useState } from "react";
 import { useFilter } from "../filter/useFilter";
+import { Card } from "../grid/Card";
 import { type Column, Grid } from "../grid/Grid";
+import { List } from "../grid/List";
 import { go, usePlace } from "../location";
 import { agoText } from "../moments";
 import { Heading } from "../shell/Heading";
 import type { PageProps } from "../shell/page";
-import { Problem } from "../states/Problem";
 import { visible } from "../text";
 import { RuleEditor } from "./editor/RuleEditor";
 import { NewRule } from "./NewRule";
@@ -26,15 +27,6 @@ const useStyles = makeStyles({
     borderBottom: `1px solid ${tokens.colorNeutralStroke2}`,
   },
   search: { flexGrow: 1, minWidth: "10rem", maxWidth: "24rem" },
-  place: { display: "flex", flexGrow: 1, minHeight: 0 },
-  list: { display: "flex", flexDirection: "column", flexGrow: 1, minWidth: 0, minHeight: 0 },
-  foot: {
-    padding: `${tokens.spacingVerticalXS} ${tokens.spacingHorizontalM}`,
-    backgroundColor: tokens.colorNeutralBackground1,
-    borderTop: `1px solid ${tokens.colorNeutralStroke2}`,
-  },
-  card: { display: "flex", flexDirection: "column", minWidth: 0, overflow: "hidden" },
-  clip: { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap", display: "block" },
   empty: {
     maxWidth: "42rem",
     margin: "0 auto",
@@ -152,69 +144,58 @@ export default function Rules({ session }: PageProps) {
           edit={(name) => visit("edit", name)}
         />
       )}
-      <div className={styles.place}>
-        <div className={styles.list}>
-          {found.error && <Problem error={found.error} again={() => void found.refetch()} />}
-          {found.isPending && <Spinner label="Looking for rules" />}
-          {all && !shown.length && (
-            <section className={styles.empty} aria-label="Why this is empty">
-              <Subtitle1 as="h2">No rules here</Subtitle1>
-              {all.rules.length ? (
-                <Text>
-                  There are {all.rules.length} rules, and the filter lets none of them through.{" "}
-                  <Button size="small" onClick={() => set({ ...filter, text: "" })}>
-                    Clear the filter
-                  </Button>
-                </Text>
-              ) : (
-                <Text>
-                  Without a data collection rule nothing is collected.{" "}
-                  {mayEdit(session)
-                    ? "New makes one from a template, Import takes one of Azure's as it is; then associate it with machines or groups."
-                    : "A Contributor of all groups makes one."}
-                </Text>
-              )}
-            </section>
-          )}
-          {all && shown.length > 0 && (
-            <Grid
-              label="Rules"
-              columns={columns}
-              lines={lines}
-              narrow={() => undefined}
-              selected={selected ?? undefined}
-              open={(rule) => visit("id", rule.name)}
-              card={(rule) => (
-                <div className={styles.card}>
-                  <Text weight="semibold" className={styles.clip}>
-                    {visible(rule.name)}
-                  </Text>
-                  <Text size={200} className={styles.clip}>
-                    {[forceText(rule), findings(rule.problems), visible(collects(rule.sources))]
-                      .filter(Boolean)
-                      .join(" · ")}
-                  </Text>
-                </div>
-              )}
+      <List
+        asked={found}
+        looking="Looking for rules"
+        status={all ? `${shown.length} of ${all.rules.length} rules` : ""}
+        beside={
+          all &&
+          chosen && (
+            <RuleDetails
+              key={chosen.name}
+              rule={chosen}
+              all={all}
+              session={session}
+              close={() => visit("id", null)}
+              edit={() => visit("edit", chosen.name)}
             />
-          )}
-          <footer className={styles.foot}>
-            <Text size={200} role="status">
-              {all ? `${shown.length} of ${all.rules.length} rules` : ""}
-            </Text>
-          </footer>
-        </div>
-        {all && chosen && (
-          <RuleDetails
-            key={chosen.name}
-            rule={chosen}
-            all={all}
-            session={session}
-            close={() => visit("id", null)}
-            edit={() => visit("edit", chosen.name)}
+          )
+        }
+      >
+        {all && !shown.length && (
+          <section className={styles.empty} aria-label="Why this is empty">
+            <Subtitle1 as="h2">No rules here</Subtitle1>
+            {all.rules.length ? (
+              <Text>
+                There are {all.rules.length} rules, and the filter lets none of them through.{" "}
+                <Button size="small" onClick={() => set({ ...filter, text: "" })}>
+                  Clear the filter
+                </Button>
+              </Text>
+            ) : (
+              <Text>
+                Without a data collection rule nothing is collected.{" "}
+                {mayEdit(session)
+                  ? "New makes one from a template, Import takes one of Azure's as it is; then associate it with machines or groups."
+                  : "A Contributor of all groups makes one."}
+              </Text>
+            )}
+          </section>
+        )}
+        {all && shown.length > 0 && (
+          <Grid
+            label="Rules"
+            columns={columns}
+            lines={lines}
+            narrow={() => undefined}
+            selected={selected ?? undefined}
+            open={(rule) => visit("id", rule.name)}
+            card={(rule) => (
+              <Card name={rule.name} facts={[forceText(rule), findings(rule.problems), collects(rule.sources)]} />
+            )}
           />
         )}
-      </div>
+      </List>
     </>
   );
 }
