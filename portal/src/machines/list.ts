@@ -22,11 +22,8 @@ export interface MachinePage {
   next: string;
 }
 
-/** The newest word about every part, of a week; what is not well of it. That a machine is silent it says itself. */
-const LATEST =
-  "| where TimeGenerated > ago(7d) and Reason != 'Silent'\n" +
-  "| summarize arg_max(TimeGenerated, Status, Detail) by SourceComputerId, Computer, Component, Kind, Reason, RuleName, Stream\n" +
-  "| where Status != 'Ok'\n";
+/** Of the newest word about everything, what is not well. That a machine is silent it says itself. */
+const NOT_WELL = "| where Status != 'Ok' and Reason != 'Silent'\n";
 
 async function troubles(machines: Machine[], signal: AbortSignal): Promise<Map<string, Row[]>> {
   const found = new Map<string, Row[]>();
@@ -34,7 +31,7 @@ async function troubles(machines: Machine[], signal: AbortSignal): Promise<Map<s
   const asking = new Asking();
   // One value with all of them: a query has no room for hundreds of parameters.
   const ids = asking.value(machines.map((machine) => machine.id).join(","));
-  const text = `TrackingHealth\n| where ${ids} contains_cs SourceComputerId\n${LATEST}| order by Status asc, TimeGenerated desc\n| take 5000`;
+  const text = `health_now(${ids})\n${NOT_WELL}| order by Status asc, TimeGenerated desc\n| take 5000`;
   for (const row of (await ask(asking.question(text), signal)).rows) {
     const id = String(row["SourceComputerId"]);
     const there = found.get(id);
@@ -81,7 +78,7 @@ export interface Health {
 
 export async function health(signal: AbortSignal): Promise<Health> {
   const reasons =
-    `TrackingHealth\n${LATEST}| summarize Machines = dcount(SourceComputerId) by Reason, Status\n` +
+    `health_now()\n${NOT_WELL}| summarize Machines = dcount(SourceComputerId) by Reason, Status\n` +
     "| order by Status asc, Machines desc\n| take 50";
   const [states, found] = await Promise.all([
     request<Schemas["MachineStates"]>("GET", "/api/v1/machine-states", { signal }),

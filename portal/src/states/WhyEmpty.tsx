@@ -44,9 +44,7 @@ async function facts(filter: Filter, table: Table, kind: string, signal: AbortSi
     ask(
       {
         text:
-          "TrackingHealth | where TimeGenerated > ago(7d)" +
-          " | summarize arg_max(TimeGenerated, Status, Detail) by Computer, Component, Kind, Reason, RuleName" +
-          " | where Status == 'Error' or (Status == 'Warning' and Reason != 'RuleMatchesNothing')" +
+          "health_now() | where Status == 'Error' or (Status == 'Warning' and Reason != 'RuleMatchesNothing')" +
           " | order by TimeGenerated desc | take 5",
         parameters: {},
       },

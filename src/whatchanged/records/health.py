@@ -12,7 +12,7 @@ import msgspec
 from whatchanged.records.items import Value
 from whatchanged.records.times import time_text
 
-__all__ = ["Component", "HealthReason", "HealthRecord", "HealthStatus"]
+__all__ = ["ENDED_BY", "Component", "HealthReason", "HealthRecord", "HealthStatus"]
 
 
 class Component(StrEnum):
@@ -74,6 +74,15 @@ class HealthReason(StrEnum):
     STATE_RECREATED = "StateRecreated"
     CONFIGURATION = "Configuration"
     CONNECTION = "Connection"
+
+
+ENDED_BY = {
+    HealthReason.NO_RULE: HealthReason.CONFIGURATION,
+    HealthReason.RULE_INVALID: HealthReason.CONFIGURATION,
+    HealthReason.OUTBOX_FULL: HealthReason.COLLECTED,
+    HealthReason.WATCH_LOST: HealthReason.WATCHING,
+}
+"""What speaks of the same thing as another reason, and is over with the next word about that."""
 
 
 class HealthRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from whatchanged.errors import RecordError
+from whatchanged.records.health import ENDED_BY
 from whatchanged.records.items import Kind
 from whatchanged.records.tables import CONFIGURATION_CHANGE, CONFIGURATION_DATA, TRACKING_HEALTH
 from whatchanged.server.query.engine_time import engine_time
@@ -30,13 +31,15 @@ _MAX_VALUE = 32_768
 _T = TypeVar("_T")
 
 
+# As `health_now` of functions.kql has it.
 _TROUBLED = """
+WITH transform(Reason, {ended:Array(String)}, {by:Array(String)}, Reason) AS subject
 SELECT DISTINCT SourceComputerId AS machine FROM (
-  SELECT SourceComputerId, argMax(Status, TimeGenerated) AS last FROM TrackingHealth
-  WHERE TimeGenerated > now() - INTERVAL 7 DAY AND {seen}
-    AND ({reason:String} = '' AND Reason != 'Silent' OR Reason = {reason:String})
-  GROUP BY SourceComputerId, Component, Kind, Reason, RuleName, Stream)
-WHERE last != 'Ok' LIMIT {most:UInt32}
+  SELECT SourceComputerId, argMax((Status, Reason), TimeGenerated) AS last FROM TrackingHealth
+  WHERE TimeGenerated > now() - INTERVAL 7 DAY AND {seen} AND ({reason:String} = '' AND Reason != 'Silent'
+    OR subject = transform({reason:String}, {ended:Array(String)}, {by:Array(String)}, {reason:String}))
+  GROUP BY SourceComputerId, Component, Kind, subject, RuleName, Stream)
+WHERE last.1 != 'Ok' AND ({reason:String} = '' OR last.2 = {reason:String}) LIMIT {most:UInt32}
 """
 
 
@@ -173,7 +176,12 @@ class Reader:
         Of the last week; an empty reason is any but silence, which machines have as their state. At most `MAX_LIMIT`,
         of `machines` only (None: of all).
         """
-        parameters: dict[str, Any] = {"reason": _bounded(reason, "trouble"), "most": MAX_LIMIT}
+        parameters: dict[str, Any] = {
+            "reason": _bounded(reason, "trouble"),
+            "most": MAX_LIMIT,
+            "ended": [reason.value for reason in ENDED_BY],
+            "by": [reason.value for reason in ENDED_BY.values()],
+        }
         seen = "1"
         if machines is not None:
             parameters["seen"] = list(machines)
