@@ -1,12 +1,13 @@
 import { Badge, Button, Spinner, Switch } from "@fluentui/react-components";
-import { CodeRegular, PauseRegular, PlayRegular } from "@fluentui/react-icons";
+import { ArrowExportRegular, ArrowImportRegular, CodeRegular, PauseRegular, PlayRegular } from "@fluentui/react-icons";
 import { useMemo, useState } from "react";
 import { FilterBar } from "../filter/FilterBar";
-import { type FieldName, type Filter, Written, write } from "../filter/filter";
+import { type Filter, fieldOf, Written, write } from "../filter/filter";
 import { useFilter } from "../filter/useFilter";
+import { EVERYWHERE } from "../filter/values";
 import { Card } from "../grid/Card";
 import { ColumnChooser, useColumns } from "../grid/Columns";
-import { type Column, Grid, type Line, type Order } from "../grid/Grid";
+import { type Action, type Column, Grid, type Line, type Order } from "../grid/Grid";
 import { List } from "../grid/List";
 import { orderOf, orderText } from "../grid/order";
 import { go, usePlace } from "../location";
@@ -30,20 +31,29 @@ export function Category({ value }: { value: string | null | undefined }) {
 }
 
 /** A column of the table as it is, for whoever chooses it. */
-function extra(name: keyof Change & string, label: string, width = "11rem", field?: FieldName): Column<Change> {
-  const text = (row: Change) => cellOf(name, row[name]);
+function extra(name: keyof Change & string, label: string, width = "11rem"): Column<Change> {
+  const field = fieldOf("ConfigurationChange", name);
   return {
     id: name,
     label,
     width,
-    text,
+    text: (row) => cellOf(name, row[name]),
     extra: true,
-    ...(field ? { field, value: (row: Change) => String(row[name] ?? "") } : {}),
+    ...(field ? { field } : {}),
+    value: (row) => String(row[name] ?? ""),
   };
 }
 
 const COLUMNS: Column<Change>[] = [
-  { id: "time", label: "Time", width: "12rem", text: (row) => whenText(row.TimeGenerated), sorts: true },
+  {
+    id: "time",
+    label: "Time",
+    width: "12rem",
+    text: (row) => whenText(row.TimeGenerated),
+    field: "time",
+    value: (row) => row.TimeGenerated ?? "",
+    sorts: true,
+  },
   {
     id: "machine",
     label: "Machine",
@@ -71,7 +81,14 @@ const COLUMNS: Column<Change>[] = [
     sorts: true,
   },
   { id: "item", label: "Item", width: "minmax(12rem, 3fr)", text: itemName, field: "item", sorts: true },
-  { id: "what", label: "What", width: "minmax(10rem, 2fr)", text: whatChanged },
+  {
+    id: "what",
+    label: "What",
+    width: "minmax(10rem, 2fr)",
+    text: whatChanged,
+    field: "fields",
+    value: (row) => row.FieldsChanged ?? "",
+  },
   {
     id: "who",
     label: "By",
@@ -96,17 +113,17 @@ const COLUMNS: Column<Change>[] = [
   extra("PreviousValueData", "Value before"),
   extra("ValueData", "Value after"),
   extra("SvcPreviousState", "State before"),
-  extra("SvcState", "State after", "11rem", "state"),
+  extra("SvcState", "State after"),
   extra("SvcPreviousStartupType", "Startup before"),
   extra("SvcStartupType", "Startup after"),
-  extra("Publisher", "Publisher", "12rem", "publisher"),
+  extra("Publisher", "Publisher", "12rem"),
   extra("PreviousSeen", "Seen before", "12rem"),
   extra("DetectedBy", "Detected by", "8rem"),
   extra("RuleName", "Rule"),
-  extra("InitiatingProcessAccountName", "Account", "9rem", "account"),
+  extra("InitiatingProcessAccountName", "Account", "9rem"),
   extra("InitiatingProcessCommandLine", "Command line", "18rem"),
   extra("ExplainedBy", "Explained by"),
-  extra("TransactionId", "Transaction", "19rem", "transaction"),
+  extra("TransactionId", "Transaction", "19rem"),
   extra("IngestedAt", "Arrived", "12rem"),
   extra("ChangeId", "Change id", "19rem"),
 ];
@@ -175,7 +192,7 @@ function withGaps(lines: Line<Change>[], gaps: Gap[], descending: boolean, whole
 
 export default function Changes() {
   const { path, query } = usePlace();
-  const { filter, narrow } = useFilter();
+  const { filter, narrow, set } = useFilter();
   const [paused, setPaused] = useState(false);
   const [opened, setOpened] = useState<Set<string>>(new Set());
   const columns = useColumns("changes", COLUMNS);
@@ -211,13 +228,26 @@ export default function Changes() {
     else next.set(name, value);
     go(path, next);
   };
+  const around = (time: string): Action[] => [
+    {
+      label: "From here on",
+      icon: <ArrowExportRegular />,
+      act: () => set({ ...filter, from: new Date(time).toISOString() }),
+    },
+    {
+      label: "Until here",
+      icon: <ArrowImportRegular />,
+      // The end of the filter's time does not belong to it.
+      act: () => set({ ...filter, to: new Date(Date.parse(time) + 1).toISOString() }),
+    },
+  ];
   const more = pages.hasNextPage && !pages.isFetchingNextPage ? () => void pages.fetchNextPage() : undefined;
   const cut = pages.data?.pages.find((one) => one.cut)?.cut;
 
   return (
     <>
       <Heading>Changes</Heading>
-      <FilterBar table="ConfigurationChange">
+      <FilterBar table="ConfigurationChange" scope={EVERYWHERE}>
         <Switch
           label="By transaction"
           checked={grouping}
@@ -272,6 +302,7 @@ export default function Changes() {
             narrow={narrow}
             open={(row) => place("change", row.ChangeId ?? null)}
             {...(more ? { more } : {})}
+            actions={({ TimeGenerated }, column) => (column === "time" ? around(TimeGenerated ?? "") : [])}
             card={(row) => (
               <Card
                 name={itemName(row)}

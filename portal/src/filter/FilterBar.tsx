@@ -1,9 +1,21 @@
-import { makeStyles, SearchBox, Tag, TagGroup, tokens } from "@fluentui/react-components";
+import {
+  Button,
+  InteractionTag,
+  InteractionTagPrimary,
+  InteractionTagSecondary,
+  makeStyles,
+  SearchBox,
+  TagGroup,
+  tokens,
+} from "@fluentui/react-components";
+import { FilterAddRegular } from "@fluentui/react-icons";
 import { type ReactNode, useEffect, useState } from "react";
 import { visible } from "../text";
+import { ConditionForm } from "./ConditionForm";
 import { FIELDS, isLocal, type Table, without, zoneOf } from "./filter";
 import { TimeRange } from "./TimeRange";
 import { useFilter } from "./useFilter";
+import type { Scope } from "./values";
 
 const useStyles = makeStyles({
   bar: {
@@ -18,17 +30,20 @@ const useStyles = makeStyles({
   search: { flexGrow: 1, minWidth: "10rem", maxWidth: "24rem" },
   tags: { flexWrap: "wrap", maxWidth: "100%" },
   tag: { maxWidth: "100%" },
+  words: { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap", minWidth: 0 },
 });
 
 interface FilterBarProps {
   table: Table;
   /** Whether the time of the filter means anything here. */
   timed?: boolean;
+  /** Where on this page the conditions count; none: here nobody looks for values. */
+  scope?: Scope;
   children?: ReactNode;
 }
 
 /** `table`: conditions about what it does not have are shown as not used here. */
-export function FilterBar({ table, timed = true, children }: FilterBarProps) {
+export function FilterBar({ table, timed = true, scope, children }: FilterBarProps) {
   const styles = useStyles();
   const { filter, set } = useFilter();
   const [text, setText] = useState(filter.text);
@@ -49,6 +64,13 @@ export function FilterBar({ table, timed = true, children }: FilterBarProps) {
         onChange={(_, { value }) => setText(value)}
       />
       {timed && <TimeRange />}
+      {scope && (
+        <ConditionForm table={table} timed={timed} scope={scope}>
+          <Button appearance="subtle" icon={<FilterAddRegular />}>
+            Add filter
+          </Button>
+        </ConditionForm>
+      )}
       {children}
       {filter.conditions.length > 0 && (
         <TagGroup
@@ -64,19 +86,32 @@ export function FilterBar({ table, timed = true, children }: FilterBarProps) {
             const words = visible(
               `${FIELDS[condition.field].label}${isLocal(condition.field) ? ` (${zoneOf(filter)})` : ""} ${condition.not ? "is not" : "is"} ${condition.values.map((value) => value || "(nothing)").join(" or ")}`,
             );
+            const key = `${condition.not}.${condition.field}`;
+            const tag = (
+              <InteractionTagPrimary hasSecondaryAction disabled={!used || !scope} className={styles.tag}>
+                <span className={styles.words}>
+                  {words}
+                  {used ? "" : " (not used here)"}
+                </span>
+              </InteractionTagPrimary>
+            );
             return (
-              <Tag
-                key={`${condition.not}.${condition.field}`}
-                value={`${condition.not}.${condition.field}`}
+              <InteractionTag
+                key={key}
+                value={key}
                 className={styles.tag}
                 size="small"
                 appearance={used ? "brand" : "outline"}
-                dismissible
-                dismissIcon={{ "aria-label": `Remove: ${words}` }}
               >
-                {words}
-                {used ? "" : " (not used here)"}
-              </Tag>
+                {used && scope ? (
+                  <ConditionForm table={table} timed={timed} scope={scope} of={condition}>
+                    {tag}
+                  </ConditionForm>
+                ) : (
+                  tag
+                )}
+                <InteractionTagSecondary aria-label={`Remove: ${words}`} />
+              </InteractionTag>
             );
           })}
         </TagGroup>

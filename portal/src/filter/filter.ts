@@ -23,24 +23,64 @@ function both(expression: string): Record<Table, string> {
   return { ConfigurationChange: expression, ConfigurationData: expression };
 }
 
+const change = (expression: string) => ({ ConfigurationChange: expression });
+const data = (expression: string) => ({ ConfigurationData: expression });
+
+/** In the order in which they are offered. */
 export const FIELDS = {
-  kind: { label: "Kind", in: { ConfigurationChange: "ConfigChangeType", ConfigurationData: "ConfigDataType" } },
-  category: { label: "Change", in: { ConfigurationChange: "ChangeCategory" } },
+  kind: { label: "Kind", in: change("ConfigChangeType") },
+  category: { label: "Change", in: change("ChangeCategory") },
   machine: { label: "Machine", in: both("Computer") },
   item: { label: "Item", in: both(ITEM) },
-  fields: { label: "Fields changed", in: { ConfigurationChange: "FieldsChanged" }, list: true },
-  program: { label: "Program", in: { ConfigurationChange: "InitiatingProcessName" } },
-  account: { label: "Account", in: { ConfigurationChange: "InitiatingProcessAccountName" } },
+  fields: { label: "Fields changed", in: change("FieldsChanged"), list: true },
+  program: { label: "Program", in: change("InitiatingProcessName") },
+  account: { label: "Account", in: change("InitiatingProcessAccountName") },
+  command: { label: "Command line", in: change("InitiatingProcessCommandLine") },
+  explained: { label: "Explained by", in: change("ExplainedBy") },
+  rule: { label: "Rule", in: both("RuleName") },
   publisher: { label: "Publisher", in: both("Publisher") },
-  version: { label: "Version", in: { ConfigurationData: "CurrentVersion" } },
+  version: { label: "Version", in: { ConfigurationChange: "Current", ConfigurationData: "CurrentVersion" } },
+  versionBefore: { label: "Version before", in: change("Previous") },
+  architecture: { label: "Architecture", in: both("Architecture") },
+  type: { label: "Type of software", in: data("SoftwareType") },
+  package: { label: "Package URL", in: data("PackageUrl") },
+  installed: { label: "Installed", in: data("tostring(InstalledAt)") },
   state: { label: "State", in: both("SvcState") },
+  stateBefore: { label: "State before", in: change("SvcPreviousState") },
+  startup: { label: "Startup", in: both("SvcStartupType") },
+  startupBefore: { label: "Startup before", in: change("SvcPreviousStartupType") },
+  enablement: { label: "Enablement", in: both("SvcRunlevels") },
+  display: { label: "Display name", in: both("SvcDisplayName") },
+  description: { label: "Description", in: data("SvcDescription") },
+  path: { label: "Program of a service", in: both("SvcPath") },
+  logon: { label: "Account of a service", in: both("SvcAccount") },
+  location: { label: "Location", in: both("Location") },
+  size: { label: "Size", in: both("tostring(Size)") },
+  sizeBefore: { label: "Size before", in: change("tostring(PreviousSize)") },
+  modified: { label: "Modified", in: both("tostring(DateModified)") },
+  modifiedBefore: { label: "Modified before", in: change("tostring(PreviousDateModified)") },
+  created: { label: "Created", in: both("tostring(DateCreated)") },
+  attributes: { label: "Attributes", in: both("Attributes") },
+  attributesBefore: { label: "Attributes before", in: change("PreviousAttributes") },
+  access: { label: "Owner and access", in: both("Acls") },
+  accessBefore: { label: "Owner and access before", in: change("PreviousAcls") },
+  checksum: { label: "Checksum", in: both("FileContentChecksum") },
+  checksumBefore: { label: "Checksum before", in: change("PreviousFileContentChecksum") },
+  value: { label: "Value", in: change("ValueData") },
+  valueBefore: { label: "Value before", in: change("PreviousValueData") },
   weekday: {
     label: "Weekday (0 is Sunday)",
-    in: { ConfigurationChange: "tostring(toint(dayofweek(LOCAL) / 1d))" },
+    in: change("tostring(toint(dayofweek(LOCAL) / 1d))"),
     local: true,
   },
-  hour: { label: "Hour", in: { ConfigurationChange: "tostring(hourofday(LOCAL))" }, local: true },
-  transaction: { label: "Transaction", in: { ConfigurationChange: "TransactionId" } },
+  hour: { label: "Hour", in: change("tostring(hourofday(LOCAL))"), local: true },
+  detected: { label: "Detected by", in: change("DetectedBy") },
+  time: { label: "Time", in: both("tostring(TimeGenerated)") },
+  seen: { label: "Seen before", in: change("tostring(PreviousSeen)") },
+  arrived: { label: "Arrived", in: both("tostring(IngestedAt)") },
+  machineId: { label: "Machine id", in: both("SourceComputerId") },
+  transaction: { label: "Transaction", in: change("TransactionId") },
+  change: { label: "Change id", in: change("ChangeId") },
 } as const satisfies Record<string, Field>;
 
 export type FieldName = keyof typeof FIELDS;
@@ -48,6 +88,16 @@ export type FieldName = keyof typeof FIELDS;
 export const FIELD_NAMES = Object.keys(FIELDS) as FieldName[];
 
 const field = (name: FieldName): Field => FIELDS[name];
+
+/** Fields that a table has. */
+export const fieldsOf = (table: Table) => FIELD_NAMES.filter((name) => table in FIELDS[name].in);
+
+/** The field that a column of a table is; none: it is one of no field. */
+export const fieldOf = (table: Table, column: string) =>
+  FIELD_NAMES.find((name) => [column, `tostring(${column})`].includes(field(name).in[table] ?? ""));
+
+/** Whether a column of the field is a list. */
+export const isList = (name: FieldName) => field(name).list === true;
 
 /** Whether what a condition means depends on the time zone. */
 export const isLocal = (name: FieldName) => field(name).local === true;
@@ -165,6 +215,13 @@ export function span(filter: Filter, now: number): [number, number] | null {
   return filter.window === "all" ? null : [now - SPANS[filter.window], now];
 }
 
+/** Return the filter with a condition, in place of the one that it was, and of another of the same kind. */
+export function replaced(filter: Filter, former: Condition | null, condition: Condition): Filter {
+  const rest = former ? without(filter, former.field, former.not) : filter;
+  const { conditions } = without(rest, condition.field, condition.not);
+  return { ...filter, conditions: [...conditions, condition] };
+}
+
 export function isEmpty(filter: Filter): boolean {
   return !filter.text && !filter.conditions.length;
 }
@@ -217,13 +274,17 @@ export class Asking {
     return expression.replace("LOCAL", `datetime_utc_to_local(TimeGenerated, ${this.value(zone)})`);
   }
 
+  /** Return the expression of a field over a table; empty: the table has nothing of the kind. */
+  expression(name: FieldName, table: Table, zone: string): string {
+    const named = field(name).in[table] ?? "";
+    return isLocal(name) ? this.local(named, zone) : named;
+  }
+
   private condition(condition: Condition, table: Table, zone: string): string {
-    const { in: columns, list, local } = field(condition.field);
-    const named = columns[table];
-    if (!named) return "";
-    const column = local ? this.local(named, zone) : named;
+    const column = this.expression(condition.field, table, zone);
+    if (!column) return "";
     const names = condition.values.map((value) => this.value(value));
-    if (list) {
+    if (isList(condition.field)) {
       const any = names.map((name) => `strcat(',', ${column}, ',') contains_cs strcat(',', ${name}, ',')`).join(" or ");
       return condition.not ? `not(${any})` : any;
     }

@@ -1,11 +1,14 @@
 import { Input, makeStyles, Tab, TabList, Text, tokens } from "@fluentui/react-components";
+import { useCallback } from "react";
 import { FilterBar } from "../filter/FilterBar";
+import { type Asking, fieldsOf } from "../filter/filter";
 import { useFilter } from "../filter/useFilter";
 import { go, usePlace } from "../location";
 import { Heading } from "../shell/Heading";
 import { ExportButton, ExportProgress, useExport } from "./Export";
 import { Groups } from "./Groups";
 import { Items } from "./Items";
+import { ofGroups, whole } from "./items";
 import { exportedColumns, FIRST, KINDS } from "./kinds";
 
 const useStyles = makeStyles({
@@ -30,12 +33,17 @@ export default function Inventory() {
     }
     go(path, next, replace);
   };
-  const List = filter.conditions.some(({ field }) => field === "machine") ? Items : Groups;
+  const scope = useCallback((asking: Asking) => whole(asking, kind, at), [kind, at]);
+  // What is not counted by name and version is looked for item by item.
+  const single = filter.conditions.some(
+    ({ field }) => fieldsOf("ConfigurationData").includes(field) && !ofGroups(kind, field),
+  );
+  const List = single ? Items : Groups;
 
   return (
     <>
       <Heading>Inventory</Heading>
-      <FilterBar table="ConfigurationData" timed={false}>
+      <FilterBar table="ConfigurationData" timed={false} scope={scope}>
         <Input
           type="date"
           aria-label="As of"

@@ -1,6 +1,6 @@
 /** What the inventory is asked. */
 import { type Answer, ask, type Question, type Row, request, type Schemas } from "../api/client";
-import { Asking, type Filter, ITEM } from "../filter/filter";
+import { Asking, type FieldName, type Filter, fieldOf, ITEM } from "../filter/filter";
 import type { Order } from "../grid/Grid";
 
 export type Group = Schemas["InventoryGroup"];
@@ -14,7 +14,27 @@ const ADDRESS: Record<string, string> = {
   Daemons: "daemons",
   WindowsServices: "services",
 };
-const GROUPED = new Set(["item", "version", "publisher", "state"]);
+/** What makes an item the same on two machines. */
+const SAME: Record<string, { name: string; version: string }> = {
+  Software: { name: "SoftwareName", version: "CurrentVersion" },
+  Files: { name: "FileSystemPath", version: "FileContentChecksum" },
+  Daemons: { name: "SvcName", version: "SvcRunlevels" },
+  WindowsServices: { name: "SvcName", version: "SvcStartupType" },
+};
+const DETAILS: Record<string, FieldName[]> = {
+  Software: ["item", "publisher", "architecture"],
+  Files: ["item", "size"],
+  Daemons: ["item", "display", "state"],
+  WindowsServices: ["item", "display", "state"],
+};
+
+export const groupedBy = (kind: string) => SAME[kind] ?? { name: "Name", version: "CurrentVersion" };
+
+/** What a field is called where names and versions are counted; none: only items on their machines have it. */
+export function ofGroups(kind: string, field: FieldName): string | undefined {
+  if (field === fieldOf("ConfigurationData", groupedBy(kind).version)) return "version";
+  return DETAILS[kind]?.includes(field) ? field : undefined;
+}
 
 /** Names and versions, and on how many machines they are; from number `start` on. */
 export function groups(
@@ -30,8 +50,9 @@ export function groups(
   if (at) query.set("at", at);
   if (filter.text) query.set("text", filter.text);
   for (const { field, not, values } of filter.conditions) {
-    if (!GROUPED.has(field)) continue;
-    for (const value of values) query.append(not ? "otherThan" : "only", `${field}:${value}`);
+    const name = ofGroups(kind, field);
+    if (!name) continue;
+    for (const value of values) query.append(not ? "otherThan" : "only", `${name}:${value}`);
   }
   return request<Groups>("GET", `/api/v1/inventory-groups/${ADDRESS[kind]}?${query}`, { signal });
 }
@@ -57,12 +78,17 @@ async function named(filter: Filter, signal: AbortSignal): Promise<string[]> {
   return found.nextCursor ? [] : found.value.map((machine) => machine.id);
 }
 
-function items(asking: Asking, kind: string, at: string, filter: Filter, ids: string[] = []): string {
+/** Lines that let through one kind, as of a time. */
+export function whole(asking: Asking, kind: string, at: string): string {
   const moment = at ? `| where TimeGenerated <= ${asking.value(at, "datetime")}\n` : "";
+  return `| where ConfigDataType == ${asking.value(kind)}\n${moment}`;
+}
+
+function items(asking: Asking, kind: string, at: string, filter: Filter, ids: string[] = []): string {
   const where = asking.where(filter, "ConfigurationData", false);
   const values = ids.map((id) => asking.value(id));
   const whose = values.length === 1 ? `SourceComputerId == ${values[0]}` : `SourceComputerId in (${values.join(", ")})`;
-  return `ConfigurationData\n| where ConfigDataType == ${asking.value(kind)}\n${values.length ? `| where ${whose}\n` : ""}${moment}${where}`;
+  return `ConfigurationData\n${whole(asking, kind, at)}${values.length ? `| where ${whose}\n` : ""}${where}`;
 }
 
 export interface Place {
@@ -100,23 +126,14 @@ export function nextAfter(answer: Answer): Place | null {
 /** Machines that have a name in a version, as of a time. */
 export async function having(kind: string, at: string, group: Group, signal: AbortSignal): Promise<Row[]> {
   const asking = new Asking();
-  const names = COLUMNS[kind];
-  const whole = items(asking, kind, at, NO_FILTER);
-  const where = names
-    ? `| where ${names.name} == ${asking.value(group.name)} and ${names.version} == ${asking.value(group.version)}\n`
-    : "";
-  const text = `${whole}${where}| project Computer, SourceComputerId, TimeGenerated\n| order by Computer asc\n| take 1000`;
+  const { name, version } = groupedBy(kind);
+  const all = items(asking, kind, at, NO_FILTER);
+  const where = `| where ${name} == ${asking.value(group.name)} and ${version} == ${asking.value(group.version)}\n`;
+  const text = `${all}${where}| project Computer, SourceComputerId, TimeGenerated\n| order by Computer asc\n| take 1000`;
   return (await ask(asking.question(text), signal)).rows;
 }
 
 const NO_FILTER: Filter = { window: "all", from: "", to: "", text: "", conditions: [] };
-const SERVICE = { name: "SvcName", version: "SvcStartupType" };
-const COLUMNS: Record<string, { name: string; version: string }> = {
-  Software: { name: "SoftwareName", version: "CurrentVersion" },
-  Files: { name: "FileSystemPath", version: "FileContentChecksum" },
-  Daemons: { name: "SvcName", version: "SvcRunlevels" },
-  WindowsServices: SERVICE,
-};
 
 /** Machines of which there is something to export, in order. */
 export async function exported(kind: string, at: string, filter: Filter, signal: AbortSignal): Promise<string[]> {
@@ -137,9 +154,9 @@ export function everything(
 ): Question {
   const asking = new Asking();
   const [from, to] = [asking.value(first), asking.value(last)];
-  const whole = items(asking, kind, at, filter, first === last ? [first] : []);
+  const all = items(asking, kind, at, filter, first === last ? [first] : []);
   return asking.question(
-    `${whole}| where strcmp(SourceComputerId, ${from}) >= 0 and strcmp(SourceComputerId, ${to}) <= 0\n` +
+    `${all}| where strcmp(SourceComputerId, ${from}) >= 0 and strcmp(SourceComputerId, ${to}) <= 0\n` +
       `| order by Computer asc, Name asc\n| project ${columns.join(", ")}`,
   );
 }

@@ -1,15 +1,14 @@
 /** Kinds of the inventory: what of their items the lists show. */
 import type { Row, Value } from "../api/client";
-import type { FieldName } from "../filter/filter";
+import { type FieldName, fieldOf } from "../filter/filter";
 import type { Column } from "../grid/Grid";
 import { cellOf } from "../moments";
-import { type Group, SORTS } from "./items";
+import { type Group, groupedBy, SORTS } from "./items";
 
 interface Shown {
   column: string;
   label: string;
   width: string;
-  field?: FieldName;
   extra?: true;
 }
 
@@ -24,7 +23,7 @@ interface KindOfItem {
   details: Shown[];
 }
 
-const MACHINE: Shown = { column: "Computer", label: "Machine", width: "minmax(7rem, 1fr)", field: "machine" };
+const MACHINE: Shown = { column: "Computer", label: "Machine", width: "minmax(7rem, 1fr)" };
 const REFRESHED: Shown = { column: "TimeGenerated", label: "Last refreshed", width: "12rem" };
 const EXTRA: Shown[] = [
   { column: "RuleName", label: "Rule", width: "10rem", extra: true },
@@ -33,17 +32,17 @@ const EXTRA: Shown[] = [
   { column: "IngestedAt", label: "Arrived", width: "12rem", extra: true },
 ];
 
-const item = (label: string): Shown => ({ column: "Item", label, width: "minmax(12rem, 3fr)", field: "item" });
+const item = (label: string): Shown => ({ column: "Item", label, width: "minmax(12rem, 3fr)" });
 const extra = (column: string, label: string, width = "11rem"): Shown => ({ column, label, width, extra: true });
 
 const SERVICE: Shown[] = [
   item("Name"),
   { column: "SvcDisplayName", label: "Display name", width: "minmax(8rem, 2fr)" },
-  { column: "SvcState", label: "State", width: "7rem", field: "state" },
+  { column: "SvcState", label: "State", width: "7rem" },
 ];
 const SERVICE_DETAILS: Shown[] = [
   { column: "SvcDisplayName", label: "Display name", width: "minmax(8rem, 2fr)" },
-  { column: "SvcState", label: "State", width: "7rem", field: "state" },
+  { column: "SvcState", label: "State", width: "7rem" },
 ];
 
 export const KINDS: Record<string, KindOfItem> = {
@@ -55,8 +54,8 @@ export const KINDS: Record<string, KindOfItem> = {
     details: [{ column: "Architecture", label: "Architecture", width: "8rem" }],
     shown: [
       item("Name"),
-      { column: "CurrentVersion", label: "Version", width: "minmax(8rem, 1fr)", field: "version" },
-      { column: "Publisher", label: "Publisher", width: "minmax(8rem, 2fr)", field: "publisher" },
+      { column: "CurrentVersion", label: "Version", width: "minmax(8rem, 1fr)" },
+      { column: "Publisher", label: "Publisher", width: "minmax(8rem, 2fr)" },
       MACHINE,
       REFRESHED,
       extra("Architecture", "Architecture", "8rem"),
@@ -126,14 +125,20 @@ export const cellText = (column: string, value: Value | undefined) => cellOf(col
 
 export const rowKey = (row: Row) => String(row["Sort"]);
 
+function fieldIn(column: string): { field?: FieldName } {
+  const field = column === "Item" ? "item" : fieldOf("ConfigurationData", column);
+  return field ? { field } : {};
+}
+
 /** Items of machines, one by one. */
 export function itemColumns(kind: string): Column<Row>[] {
-  return kindOf(kind).shown.map(({ column, label, width, field, extra: more }) => ({
+  return kindOf(kind).shown.map(({ column, label, width, extra: more }) => ({
     id: column,
     label,
     width,
     text: (row) => cellText(column, row[column]),
-    ...(field ? { field, value: (row: Row) => String(row[column] ?? "") } : {}),
+    ...fieldIn(column),
+    value: (row) => String(row[column] ?? ""),
     ...(SORTS.has(column) ? { sorts: true as const } : {}),
     ...(more ? { extra: true as const } : {}),
   }));
@@ -150,7 +155,7 @@ export function groupColumns(kind: string, all: number): Column<Group>[] {
       width: "minmax(8rem, 1fr)",
       text: (group) => group.version,
       sorts: true,
-      ...(kind === "Software" ? { field: "version" as const } : {}),
+      ...fieldIn(groupedBy(kind).version),
     },
     ...(publisher
       ? [
@@ -164,12 +169,13 @@ export function groupColumns(kind: string, all: number): Column<Group>[] {
           },
         ]
       : []),
-    ...details.map(({ column, label, width, field }) => ({
+    ...details.map(({ column, label, width }) => ({
       id: column,
       label,
       width,
       text: (group: Group) => cellText(column, group.details[column] as Value),
-      ...(field ? { field } : {}),
+      ...fieldIn(column),
+      value: (group: Group) => String(group.details[column] ?? ""),
     })),
     {
       id: "machines",

@@ -5,6 +5,7 @@ import { useArrivals } from "../api/arrivals";
 import { FilterBar } from "../filter/FilterBar";
 import { type Filter, narrowed } from "../filter/filter";
 import { useFilter } from "../filter/useFilter";
+import { EVERYWHERE } from "../filter/values";
 import { numberText } from "../moments";
 import { Heading } from "../shell/Heading";
 import type { PageProps } from "../shell/page";
@@ -43,7 +44,7 @@ export default function Overview({ dark }: PageProps) {
   return (
     <>
       <Heading>Overview</Heading>
-      <FilterBar table="ConfigurationChange" />
+      <FilterBar table="ConfigurationChange" scope={EVERYWHERE} />
       <div className={styles.scroll}>
         <div className={styles.grid}>
           <OverTime asked={time} dark={dark} filter={filter} zoom={zoom} />

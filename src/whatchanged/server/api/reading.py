@@ -91,8 +91,8 @@ async def inventory_groups(
 ) -> dict[str, Any]:
     """Return names and versions of one kind, and on how many machines each is, now or as of `at`.
 
-    `only` and `otherThan` are `field:value`, of the fields item, version, publisher and state. What arrives is counted
-    within seconds, not at once.
+    `only` and `otherThan` are `field:value`, of the fields item, version, publisher, architecture, display, size and
+    state. What arrives is counted within seconds, not at once.
     """
     found = _KINDS.get(kind.lower())
     if found not in GROUPED:

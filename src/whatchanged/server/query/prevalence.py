@@ -68,7 +68,8 @@ class GroupFilter(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     """Part of name, version or publisher; case does not count."""
     only: tuple[tuple[str, str], ...] = ()
-    """Fields (`item`, `version`, `publisher`, `state`) and their values; of one field any value counts."""
+    """Fields (`item`, `version`, `publisher`, `architecture`, `display`, `size`, `state`) and their values; of one
+    field any value counts."""
     other_than: tuple[tuple[str, str], ...] = ()
     order: str = "machines"
     """`item`, `version`, `publisher` or `machines`."""
@@ -97,11 +98,19 @@ class _Count(msgspec.Struct, frozen=True):
 
 
 _Key = tuple[Kind, str, "tuple[str, ...] | None", str]
-_FIELDS: dict[str, Callable[[Group], Any]] = {
+_FIELDS: dict[str, Callable[[Group], str]] = {
     "item": lambda group: group.name,
     "version": lambda group: group.version,
     "publisher": lambda group: group.publisher,
-    "state": lambda group: group.details.get("SvcState", ""),
+    "architecture": lambda group: str(group.details.get("Architecture", "")),
+    "display": lambda group: str(group.details.get("SvcDisplayName", "")),
+    "size": lambda group: str(group.details.get("Size", "")),
+    "state": lambda group: str(group.details.get("SvcState", "")),
+}
+_ORDERS: dict[str, Callable[[Group], Any]] = {
+    "item": lambda group: group.name,
+    "version": lambda group: group.version,
+    "publisher": lambda group: group.publisher,
     "machines": lambda group: group.machines,
 }
 
@@ -122,9 +131,9 @@ class Prevalence:
         Raises RecordError for a bad filter.
         """
         for field, _ in (*wanted.only, *wanted.other_than):
-            if field not in _FIELDS or field == "machines":
+            if field not in _FIELDS:
                 raise RecordError(f"nothing is grouped by {field!r}")
-        if wanted.order not in _FIELDS:
+        if wanted.order not in _ORDERS:
             raise RecordError(f"no order {wanted.order!r}")
         count = await self._count(wanted, "", mark)
         if count.cut and wanted.text:
@@ -218,7 +227,7 @@ def _group(kind: Kind, row: Row) -> Group:
 def _ordered(groups: Sequence[Group], wanted: GroupFilter) -> list[Group]:
     found = _filtered(groups, wanted)
     found.sort(key=lambda group: (group.name, group.version))
-    found.sort(key=_FIELDS[wanted.order], reverse=wanted.descending)
+    found.sort(key=_ORDERS[wanted.order], reverse=wanted.descending)
     return found
 
 
