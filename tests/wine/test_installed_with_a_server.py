@@ -54,6 +54,24 @@ def test_a_machine_is_enrolled_and_both_services_report(windows: Windows, server
             ),
             what="records of both arrive",
         )
+        # What a rule would take there, before anybody saved it: asked by the portal, over the back channel.
+        made = tmp_path / "previewed"
+        made.mkdir()
+        (made / "one.txt").write_text("12345")
+        item = {"name": "previewed", "path": windows.path(made) + "\\*"}
+        source = {
+            "name": "windows",
+            "extensionName": "ChangeTracking-Windows",
+            "extensionSettings": {"fileSettings": {"fileInfo": [item]}},
+        }
+        document = {"properties": {"dataSources": {"extensions": [source]}}}
+        requests = f"/api/v1/machines/{machine['id']}/requests"
+        asked = server.client().post(requests, json={"request": "preview", "document": document})
+        assert asked.status_code == 202, asked.text
+        answer = eventually(
+            lambda: server.client().get(f"{requests}/{asked.json()['id']}").json().get("result"), what="the preview"
+        )
+        assert [(row["RuleName"], row["Files"], row["Bytes"]) for row in answer["rules"]] == [("previewed", 1, 5)]
         again = whatchanged(*enrolling)
         assert [row["id"] for row in json.loads(server.command("machines", "--json").stdout)] == [machine["id"]]
         assert token not in said + again
