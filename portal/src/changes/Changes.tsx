@@ -2,7 +2,7 @@ import { Badge, Button, Spinner, Switch } from "@fluentui/react-components";
 import { ArrowExportRegular, ArrowImportRegular, CodeRegular, PauseRegular, PlayRegular } from "@fluentui/react-icons";
 import { useMemo, useState } from "react";
 import { FilterBar } from "../filter/FilterBar";
-import { type Filter, fieldOf, Written, write } from "../filter/filter";
+import { type Filter, fieldOf, span, Written, write } from "../filter/filter";
 import { useFilter } from "../filter/useFilter";
 import { EVERYWHERE } from "../filter/values";
 import { Card } from "../grid/Card";
@@ -16,7 +16,7 @@ import { Heading } from "../shell/Heading";
 import { WhyEmpty } from "../states/WhyEmpty";
 import { Details } from "./Details";
 import { type Gap, gapText, useGaps } from "./gaps";
-import { actorText, type Change, itemName, kindText, whatChanged } from "./rows";
+import { actorText, type Change, itemName, kindText, whatChanged, whatField } from "./rows";
 import { type Listed, useChanges } from "./useChanges";
 
 const CATEGORY_COLORS = { Added: "success", Removed: "danger", Modified: "informative" } as const;
@@ -80,14 +80,14 @@ const COLUMNS: Column<Change>[] = [
     field: "category",
     sorts: true,
   },
-  { id: "item", label: "Item", width: "minmax(12rem, 3fr)", text: itemName, field: "item", sorts: true },
+  { id: "item", label: "Item", width: "minmax(12rem, 3fr)", text: itemName, field: "item", sorts: true, names: true },
   {
     id: "what",
     label: "What",
     width: "minmax(10rem, 2fr)",
     text: whatChanged,
-    field: "fields",
-    value: (row) => row.FieldsChanged ?? "",
+    field: (row) => whatField(row)[0],
+    value: (row) => whatField(row)[1],
   },
   {
     id: "who",
@@ -238,7 +238,11 @@ export default function Changes() {
       label: "Until here",
       icon: <ArrowImportRegular />,
       // The end of the filter's time does not belong to it.
-      act: () => set({ ...filter, to: new Date(Date.parse(time) + 1).toISOString() }),
+      act: () => {
+        const [begin] = span(filter, Date.now()) ?? [];
+        const from = begin === undefined ? "" : new Date(begin).toISOString();
+        set({ ...filter, from, to: new Date(Date.parse(time) + 1).toISOString() });
+      },
     },
   ];
   const more = pages.hasNextPage && !pages.isFetchingNextPage ? () => void pages.fetchNextPage() : undefined;

@@ -1,6 +1,6 @@
 /** Changes as the list shows them: which columns are asked for, what an item is called, what happened to it. */
 import type { ChangeRow, Row } from "../api/client";
-import { ITEM } from "../filter/filter";
+import { type FieldName, ITEM } from "../filter/filter";
 import type { Order } from "../grid/Grid";
 
 export const LISTED = [
@@ -84,6 +84,26 @@ export function whatChanged(row: Change): string {
     return fromTo(row.PreviousValueData, row.ValueData);
   }
   return (row.FieldsChanged ?? "").split(",").filter(Boolean).join(", ");
+}
+
+/** The field that `whatChanged` speaks of, and its value. */
+export function whatField(row: Change): [FieldName, string] {
+  if (row.PreviousFileSystemPath) return ["renamed", row.PreviousFileSystemPath];
+  const version: [FieldName, string] = ["version", row.Current ?? ""];
+  if (row.ChangeCategory !== "Modified") return version;
+  switch (row.SvcChangeType) {
+    case "State":
+      return ["state", row.SvcState ?? ""];
+    case "StartupType":
+      return ["startup", row.SvcStartupType ?? ""];
+    case "Runlevels":
+      return ["enablement", row.SvcRunlevels ?? ""];
+  }
+  if (row.ConfigChangeType === "Software" && row.Previous !== row.Current) return version;
+  if (row.ConfigChangeType === "Registry" && row.PreviousValueData !== row.ValueData) {
+    return ["value", row.ValueData ?? ""];
+  }
+  return ["fields", row.FieldsChanged ?? ""];
 }
 
 export function actorText(row: Change): string {

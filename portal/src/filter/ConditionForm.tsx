@@ -15,14 +15,14 @@ import {
   Text,
   tokens,
 } from "@fluentui/react-components";
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { type FormEvent, type ReactElement, useState } from "react";
+import { useQuery } from "@tanstack/react-query";
+import { type FormEvent, type ReactElement, useEffect, useState } from "react";
 import { numberText } from "../moments";
 import { Name } from "../states/Name";
 import { Problem } from "../states/Problem";
 import { type Condition, FIELDS, type FieldName, fieldsOf, replaced, type Table, Written } from "./filter";
 import { useFilter } from "./useFilter";
-import { type Scope, valuesOf } from "./values";
+import { MOST_VALUES, type Scope, valuesOf } from "./values";
 
 const useStyles = makeStyles({
   form: {
@@ -65,14 +65,29 @@ function Form({ table, timed, scope, of, close }: Omit<ConditionFormProps, "chil
   const { filter, set } = useFilter();
   const [field, setField] = useState<FieldName>(of?.field ?? (fieldsOf(table)[0] as FieldName));
   const [not, setNot] = useState(of?.not ?? false);
-  const [chosen, setChosen] = useState<string[]>(of?.values ?? []);
+  /** The values of a condition that there is; another one of its kind cannot stand beside it. */
+  const there = (name: FieldName, negated: boolean) =>
+    filter.conditions.find((one) => one.field === name && one.not === negated)?.values ?? [];
+  const [chosen, setChosen] = useState<string[]>(of?.values ?? there(field, not));
   const [part, setPart] = useState("");
+  const [asked, setAsked] = useState("");
+  useEffect(() => {
+    const soon = window.setTimeout(() => setAsked(part), 300);
+    return () => window.clearTimeout(soon);
+  }, [part]);
   const found = useQuery({
-    queryKey: ["values", field, table, scope(new Written()), filter, part],
-    queryFn: ({ signal }) => valuesOf(field, table, filter, { scope, timed, part }, signal),
-    placeholderData: keepPreviousData,
+    queryKey: ["values", field, table, scope(new Written()), filter, asked],
+    queryFn: ({ signal }) => valuesOf(field, table, filter, { scope, timed, part: asked }, signal),
+    // Of the same field only.
+    placeholderData: (former, query) => (query?.queryKey[1] === field ? former : undefined),
   });
   const counts = new Map(found.data?.map(({ value, rows }) => [value, rows]));
+  const whole = found.isSuccess && !found.isPlaceholderData && asked === part && counts.size < MOST_VALUES;
+  const countText = (value: string) => {
+    const rows = counts.get(value);
+    if (rows !== undefined) return numberText(rows);
+    return whole && value.toLowerCase().includes(part.toLowerCase()) ? "none here" : "";
+  };
   // What was chosen stays in sight, and what was typed may be what is not there yet.
   const offered = [...new Set([...chosen, ...counts.keys(), ...(part ? [part] : [])])];
 
@@ -90,8 +105,9 @@ function Form({ table, timed, scope, of, close }: Omit<ConditionFormProps, "chil
             value={field}
             onChange={(_, { value }) => {
               setField(value as FieldName);
-              setChosen([]);
+              setChosen(there(value as FieldName, not));
               setPart("");
+              setAsked("");
             }}
           >
             {fieldsOf(table).map((name) => (
@@ -106,7 +122,12 @@ function Form({ table, timed, scope, of, close }: Omit<ConditionFormProps, "chil
         layout="horizontal"
         aria-label="Which"
         value={not ? "not" : "is"}
-        onChange={(_, { value }) => setNot(value === "not")}
+        onChange={(_, { value }) => {
+          const negated = value === "not";
+          const own = of ? chosen : chosen.filter((one) => !there(field, not).includes(one));
+          setNot(negated);
+          setChosen([...new Set([...there(field, negated), ...own])]);
+        }}
       >
         <Radio value="is" label="is any of" />
         <Radio value="not" label="is none of" />
@@ -134,7 +155,7 @@ function Form({ table, timed, scope, of, close }: Omit<ConditionFormProps, "chil
               <>
                 {value ? <Name text={value} /> : "(nothing)"}{" "}
                 <Text size={200} className={styles.count}>
-                  {counts.has(value) ? numberText(counts.get(value) ?? 0) : "none here"}
+                  {countText(value)}
                 </Text>
               </>
             }

@@ -12,7 +12,7 @@ import { FilterAddRegular } from "@fluentui/react-icons";
 import { type ReactNode, useEffect, useState } from "react";
 import { visible } from "../text";
 import { ConditionForm } from "./ConditionForm";
-import { FIELDS, isLocal, type Table, without, zoneOf } from "./filter";
+import { FIELDS, type FieldName, fieldsOf, isLocal, type Table, without, zoneOf } from "./filter";
 import { TimeRange } from "./TimeRange";
 import { useFilter } from "./useFilter";
 import type { Scope } from "./values";
@@ -39,11 +39,13 @@ interface FilterBarProps {
   timed?: boolean;
   /** Where on this page the conditions count; none: here nobody looks for values. */
   scope?: Scope;
+  /** Fields that count here; none: all that the table has. */
+  uses?: readonly FieldName[];
   children?: ReactNode;
 }
 
 /** `table`: conditions about what it does not have are shown as not used here. */
-export function FilterBar({ table, timed = true, scope, children }: FilterBarProps) {
+export function FilterBar({ table, timed = true, scope, uses = fieldsOf(table), children }: FilterBarProps) {
   const styles = useStyles();
   const { filter, set } = useFilter();
   const [text, setText] = useState(filter.text);
@@ -81,8 +83,8 @@ export function FilterBar({ table, timed = true, scope, children }: FilterBarPro
             if (found) set(without(filter, found.field, found.not));
           }}
         >
-          {filter.conditions.map((condition) => {
-            const used = table in FIELDS[condition.field].in;
+          {filter.conditions.map((condition, at) => {
+            const used = uses.includes(condition.field);
             const words = visible(
               `${FIELDS[condition.field].label}${isLocal(condition.field) ? ` (${zoneOf(filter)})` : ""} ${condition.not ? "is not" : "is"} ${condition.values.map((value) => value || "(nothing)").join(" or ")}`,
             );
@@ -97,7 +99,8 @@ export function FilterBar({ table, timed = true, scope, children }: FilterBarPro
             );
             return (
               <InteractionTag
-                key={key}
+                // One that is changed to its contrary stays in its place, and keeps the focus.
+                key={at}
                 value={key}
                 className={styles.tag}
                 size="small"
@@ -110,7 +113,7 @@ export function FilterBar({ table, timed = true, scope, children }: FilterBarPro
                 ) : (
                   tag
                 )}
-                <InteractionTagSecondary aria-label={`Remove: ${words}`} />
+                <InteractionTagSecondary aria-label="Remove" />
               </InteractionTag>
             );
           })}

@@ -32,6 +32,7 @@ export const FIELDS = {
   category: { label: "Change", in: change("ChangeCategory") },
   machine: { label: "Machine", in: both("Computer") },
   item: { label: "Item", in: both(ITEM) },
+  renamed: { label: "Renamed from", in: change("PreviousFileSystemPath") },
   fields: { label: "Fields changed", in: change("FieldsChanged"), list: true },
   program: { label: "Program", in: change("InitiatingProcessName") },
   account: { label: "Account", in: change("InitiatingProcessAccountName") },
@@ -75,9 +76,9 @@ export const FIELDS = {
   },
   hour: { label: "Hour", in: change("tostring(hourofday(LOCAL))"), local: true },
   detected: { label: "Detected by", in: change("DetectedBy") },
-  time: { label: "Time", in: both("tostring(TimeGenerated)") },
+  time: { label: "Time", in: change("tostring(TimeGenerated)") },
   seen: { label: "Seen before", in: change("tostring(PreviousSeen)") },
-  arrived: { label: "Arrived", in: both("tostring(IngestedAt)") },
+  arrived: { label: "Arrived", in: change("tostring(IngestedAt)") },
   machineId: { label: "Machine id", in: both("SourceComputerId") },
   transaction: { label: "Transaction", in: change("TransactionId") },
   change: { label: "Change id", in: change("ChangeId") },
@@ -283,11 +284,16 @@ export class Asking {
   private condition(condition: Condition, table: Table, zone: string): string {
     const column = this.expression(condition.field, table, zone);
     if (!column) return "";
-    const names = condition.values.map((value) => this.value(value));
     if (isList(condition.field)) {
-      const any = names.map((name) => `strcat(',', ${column}, ',') contains_cs strcat(',', ${name}, ',')`).join(" or ");
-      return condition.not ? `not(${any})` : any;
+      // Several of them in one value, or none, are the whole list.
+      const lines = condition.values.map((value) =>
+        /^$|,/.test(value)
+          ? `${column} == ${this.value(value)}`
+          : `strcat(',', ${column}, ',') contains_cs strcat(',', ${this.value(value)}, ',')`,
+      );
+      return condition.not ? `not(${lines.join(" or ")})` : lines.join(" or ");
     }
+    const names = condition.values.map((value) => this.value(value));
     return `${column} ${condition.not ? "!in" : "in"} (${names.join(", ")})`;
   }
 }

@@ -12,7 +12,8 @@ export interface Counted {
   rows: number;
 }
 
-const MOST = 50;
+/** So many are told at once. */
+export const MOST_VALUES = 50;
 
 /** Return the most common values with `part` in them, among what the rest of the filter lets through. */
 export async function valuesOf(
@@ -32,7 +33,7 @@ export async function valuesOf(
   const having = part ? `| where Value contains ${asking.value(part)}\n` : "";
   const text =
     `${table}\n${scope(asking)}${where}${each}${having}` +
-    `| summarize Rows = count() by Value\n| order by Rows desc, Value asc\n| take ${MOST}`;
+    `| summarize Rows = count() by Value\n| order by Rows desc, Value asc\n| take ${MOST_VALUES}`;
   const { rows } = await ask(asking.question(text), signal);
   return rows.map((row) => ({ value: String(row["Value"] ?? ""), rows: Number(row["Rows"]) }));
 }

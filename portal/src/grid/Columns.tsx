@@ -45,7 +45,8 @@ export function useColumns<T>(list: string, all: Column<T>[]): Column<T>[] {
   return useMemo(() => {
     const names = new Set(chosen?.split(","));
     const shown = all.filter((column) => names.has(column.id));
-    return shown.length ? shown : all.filter((column) => !column.extra);
+    // Names that it has not are those of another list, from which somebody came here.
+    return shown.length && shown.length === names.size ? shown : all.filter((column) => !column.extra);
   }, [all, chosen]);
 }
 

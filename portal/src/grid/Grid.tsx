@@ -38,8 +38,10 @@ export interface Column<T> {
   /** How it looks, if not as its text. */
   look?: (row: T) => ReactNode;
   /** What "only this" and "not this" speak of; its value, if it is not the text. */
-  field?: FieldName;
+  field?: FieldName | ((row: T) => FieldName);
   value?: (row: T) => string;
+  /** It is what a card is named by; else the first one is. */
+  names?: true;
   /** Whether the list can be had in its order. */
   sorts?: true;
   /** Shown only to whoever chooses it. */
@@ -115,6 +117,7 @@ interface Asked {
   field: FieldName | undefined;
   label: string;
   value: string;
+  text: string;
   actions: Action[];
 }
 
@@ -157,9 +160,17 @@ export function Grid<T>(props: GridProps<T>) {
   const question = useCallback((index: number, number: number, target: HTMLElement) => {
     const [line, asking] = [now.current.lines[index], now.current.columns[number]];
     if (!line || !asking || line.note !== undefined) return;
-    const value = asking.value ? asking.value(line.row) : asking.text(line.row);
-    const more = now.current.actions?.(line.row, asking.id) ?? [];
-    setAsked({ target, field: asking.field, label: asking.label, value, actions: more });
+    const { row } = line;
+    const text = asking.text(row);
+    const more = now.current.actions?.(row, asking.id) ?? [];
+    setAsked({
+      target,
+      field: typeof asking.field === "function" ? asking.field(row) : asking.field,
+      label: asking.label,
+      value: asking.value ? asking.value(row) : text,
+      text,
+      actions: more,
+    });
   }, []);
   const act = useCallback((index: number) => {
     const line = now.current.lines[index];
@@ -209,7 +220,11 @@ export function Grid<T>(props: GridProps<T>) {
       act(Math.min(at.line, lines.length - 1));
     } else if ((event.key === "f" || event.key === "ContextMenu") && current) {
       const cell = document.getElementById(activeId);
-      if (cell) question(Math.min(at.line, lines.length - 1), column, cell);
+      const named = Math.max(
+        0,
+        columns.findIndex((one) => one.names),
+      );
+      if (cell) question(Math.min(at.line, lines.length - 1), isNarrow ? named : column, cell);
     } else return;
     event.preventDefault();
   };
@@ -319,7 +334,7 @@ export function Grid<T>(props: GridProps<T>) {
                 </MenuItem>
               </>
             )}
-            <MenuItem icon={<CopyRegular />} onClick={() => void navigator.clipboard?.writeText(asked?.value ?? "")}>
+            <MenuItem icon={<CopyRegular />} onClick={() => void navigator.clipboard?.writeText(asked?.text ?? "")}>
               Copy
             </MenuItem>
             {asked?.actions.map((action) => (

@@ -20,6 +20,8 @@ const useStyles = makeStyles({
 export interface Asked {
   error: Error | null;
   isPending: boolean;
+  /** What is shown is the answer to an earlier question. */
+  isPlaceholderData?: boolean;
   refetch: () => unknown;
 }
 
@@ -42,7 +44,7 @@ export function List({ asked, looking = "", status, foot, beside, children }: Li
   const styles = useStyles();
   return (
     <div className={styles.place}>
-      <div className={styles.list}>
+      <div className={styles.list} aria-busy={asked?.isPlaceholderData ?? false}>
         {asked?.error && <Problem error={asked.error} again={() => void asked.refetch()} />}
         {asked?.isPending && <Spinner label={looking} />}
         {children}

@@ -8,14 +8,14 @@ import { Heading } from "../shell/Heading";
 import { ExportButton, ExportProgress, useExport } from "./Export";
 import { Groups } from "./Groups";
 import { Items } from "./Items";
-import { ofGroups, whole } from "./items";
-import { exportedColumns, FIRST, KINDS } from "./kinds";
+import { whole } from "./items";
+import { exportedColumns, FIRST, KINDS, ofGroups } from "./kinds";
 
 const useStyles = makeStyles({
   kinds: { backgroundColor: tokens.colorNeutralBackground1, overflowX: "auto", flexShrink: 0 },
 });
 
-/** Everything once, by name and version; of machines that the filter names, item by item. */
+/** Everything once, by name and version; item by item where the filter asks for what is not counted so. */
 export default function Inventory() {
   const styles = useStyles();
   const { path, query } = usePlace();

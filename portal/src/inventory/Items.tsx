@@ -1,4 +1,4 @@
-/** The items of the machines that the filter names, one by one. */
+/** Items one by one: of the machines that the filter names, or with what only an item on its machine has. */
 import { Button } from "@fluentui/react-components";
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { useMemo } from "react";

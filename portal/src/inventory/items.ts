@@ -1,7 +1,8 @@
 /** What the inventory is asked. */
 import { type Answer, ask, type Question, type Row, request, type Schemas } from "../api/client";
-import { Asking, type FieldName, type Filter, fieldOf, ITEM } from "../filter/filter";
+import { Asking, type Filter, ITEM } from "../filter/filter";
 import type { Order } from "../grid/Grid";
+import { groupedBy, ofGroups } from "./kinds";
 
 export type Group = Schemas["InventoryGroup"];
 export type Groups = Schemas["InventoryGroups"];
@@ -14,28 +15,6 @@ const ADDRESS: Record<string, string> = {
   Daemons: "daemons",
   WindowsServices: "services",
 };
-/** What makes an item the same on two machines. */
-const SAME: Record<string, { name: string; version: string }> = {
-  Software: { name: "SoftwareName", version: "CurrentVersion" },
-  Files: { name: "FileSystemPath", version: "FileContentChecksum" },
-  Daemons: { name: "SvcName", version: "SvcRunlevels" },
-  WindowsServices: { name: "SvcName", version: "SvcStartupType" },
-};
-const DETAILS: Record<string, FieldName[]> = {
-  Software: ["item", "publisher", "architecture"],
-  Files: ["item", "size"],
-  Daemons: ["item", "display", "state"],
-  WindowsServices: ["item", "display", "state"],
-};
-
-export const groupedBy = (kind: string) => SAME[kind] ?? { name: "Name", version: "CurrentVersion" };
-
-/** What a field is called where names and versions are counted; none: only items on their machines have it. */
-export function ofGroups(kind: string, field: FieldName): string | undefined {
-  if (field === fieldOf("ConfigurationData", groupedBy(kind).version)) return "version";
-  return DETAILS[kind]?.includes(field) ? field : undefined;
-}
-
 /** Names and versions, and on how many machines they are; from number `start` on. */
 export function groups(
   kind: string,
@@ -59,15 +38,6 @@ export function groups(
 
 /** Items in an order that has no ties: a name, its machine, and what tells two of one name apart. */
 const SORT = `strcat(${ITEM}, ' ', Computer, ' ', SourceComputerId, ' ', Architecture, ' ', Location, ' ', CurrentVersion)`;
-const ORDERS: Record<string, string> = {
-  Item: SORT,
-  CurrentVersion: "CurrentVersion",
-  Publisher: "Publisher",
-  SvcState: "SvcState",
-  Computer: "Computer",
-};
-export const SORTS = new Set(Object.keys(ORDERS));
-
 /** Ids of the machines that the filter names: by them the server finds their items at once. */
 async function named(filter: Filter, signal: AbortSignal): Promise<string[]> {
   const condition = filter.conditions.find((one) => one.field === "machine" && !one.not);
@@ -113,7 +83,7 @@ export async function page(
     beyond = `| where strcmp(Key, ${key}) ${side} 0 or (Key == ${key} and strcmp(Sort, ${sort}) > 0)\n`;
   }
   const text =
-    `${wanted}| extend Item = ${ITEM}, Sort = ${SORT}, Key = ${ORDERS[order.column] ?? SORT}\n${beyond}` +
+    `${wanted}| extend Item = ${ITEM}, Sort = ${SORT}, Key = ${order.column === "Item" ? SORT : order.column}\n${beyond}` +
     `| order by Key ${way}, Sort asc\n| take ${PAGE}`;
   return ask(asking.question(text), signal);
 }

@@ -3,7 +3,7 @@ import type { Row, Value } from "../api/client";
 import { type FieldName, fieldOf } from "../filter/filter";
 import type { Column } from "../grid/Grid";
 import { cellOf } from "../moments";
-import { type Group, groupedBy, SORTS } from "./items";
+import type { Group } from "./items";
 
 interface Shown {
   column: string;
@@ -16,9 +16,10 @@ interface KindOfItem {
   label: string;
   /** What of an item on its machine the list shows. */
   shown: Shown[];
-  /** What the name and the version of a group are called here. */
+  /** What the name and the version of a group are called here, and the columns that they are. */
   name: string;
   version: string;
+  same: { name: string; version: string };
   publisher?: string;
   details: Shown[];
 }
@@ -50,6 +51,7 @@ export const KINDS: Record<string, KindOfItem> = {
     label: "Software",
     name: "Name",
     version: "Version",
+    same: { name: "SoftwareName", version: "CurrentVersion" },
     publisher: "Publisher",
     details: [{ column: "Architecture", label: "Architecture", width: "8rem" }],
     shown: [
@@ -69,6 +71,7 @@ export const KINDS: Record<string, KindOfItem> = {
     label: "Files",
     name: "Path",
     version: "Checksum",
+    same: { name: "FileSystemPath", version: "FileContentChecksum" },
     details: [{ column: "Size", label: "Size", width: "10rem" }],
     shown: [
       item("Path"),
@@ -87,6 +90,7 @@ export const KINDS: Record<string, KindOfItem> = {
     label: "Linux daemons",
     name: "Name",
     version: "Enablement",
+    same: { name: "SvcName", version: "SvcRunlevels" },
     details: SERVICE_DETAILS,
     shown: [
       ...SERVICE,
@@ -103,6 +107,7 @@ export const KINDS: Record<string, KindOfItem> = {
     label: "Windows services",
     name: "Name",
     version: "Startup",
+    same: { name: "SvcName", version: "SvcStartupType" },
     details: SERVICE_DETAILS,
     shown: [
       ...SERVICE,
@@ -120,6 +125,20 @@ export const KINDS: Record<string, KindOfItem> = {
 export const FIRST = "Software";
 
 const kindOf = (kind: string): KindOfItem => KINDS[kind] ?? (KINDS[FIRST] as KindOfItem);
+
+/** The columns that make an item the same on two machines. */
+export const groupedBy = (kind: string) => kindOf(kind).same;
+
+/** What a field is called where names and versions are counted; none: only items on their machines have it. */
+export function ofGroups(kind: string, field: FieldName): string | undefined {
+  const { same, publisher, details } = kindOf(kind);
+  if (field === fieldOf("ConfigurationData", same.version)) return "version";
+  const others = details.map(({ column }) => fieldOf("ConfigurationData", column));
+  return ["item", publisher && "publisher", ...others].includes(field) ? field : undefined;
+}
+
+/** Columns that items can be ordered by. */
+const SORTS = new Set(["Item", "CurrentVersion", "Publisher", "SvcState", "Computer"]);
 
 export const cellText = (column: string, value: Value | undefined) => cellOf(column, value);
 

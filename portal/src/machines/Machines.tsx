@@ -136,6 +136,7 @@ const COLUMNS: Column<Entry>[] = [
 
 const BY_NAME: Order = { column: "computer", descending: false };
 const ANY = "any";
+const USED = ["machine"] as const;
 
 export default function Machines({ session }: PageProps) {
   const styles = useStyles();
@@ -192,7 +193,7 @@ export default function Machines({ session }: PageProps) {
   return (
     <>
       <Heading>Machines</Heading>
-      <FilterBar table="ConfigurationData" timed={false}>
+      <FilterBar table="ConfigurationData" timed={false} uses={USED}>
         <Dropdown
           className={styles.state}
           aria-label="State"

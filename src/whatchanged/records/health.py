@@ -80,9 +80,11 @@ ENDED_BY = {
     HealthReason.NO_RULE: HealthReason.CONFIGURATION,
     HealthReason.RULE_INVALID: HealthReason.CONFIGURATION,
     HealthReason.OUTBOX_FULL: HealthReason.COLLECTED,
+    HealthReason.RULE_MATCHES_NOTHING: HealthReason.COLLECTED,
     HealthReason.WATCH_LOST: HealthReason.WATCHING,
 }
-"""What speaks of the same thing as another reason, and is over with the next word about that."""
+"""What speaks of the same thing as another reason, and is over with the next word about that (of the same component,
+kind and rule). Words about watches that name no kind are about different watches: those do not end each other."""
 
 
 class HealthRecord(msgspec.Struct, frozen=True, kw_only=True):

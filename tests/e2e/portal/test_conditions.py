@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from e2e.conftest import eventually
-from e2e.portal.browser import AXE, HOSTILE, SHOWN, Portal, Sender, inventory, row, violations
+from e2e.portal.browser import AXE, HOSTILE, SHOWN, Portal, Sender, inventory, keep, row, violations
 from whatchanged.records.times import now_ns, time_text
 
 
@@ -27,6 +27,7 @@ def test_a_condition_is_chosen_from_what_is_there_and_changed(portal: Portal) ->
     expect(first).to_be_visible()
     # What the rest of the filter does not let through is not offered.
     expect(form.get_by_role("checkbox", name=SHOWN)).to_have_count(0)
+    keep(page, "filter")
     form.get_by_label("Find or type a value").fill("FIRST")
     expect(form.get_by_role("checkbox", name="second.conf")).to_have_count(0)
     first.check()
@@ -114,30 +115,35 @@ def everything_shown(page: Page) -> list[str]:
     return heads
 
 
-BOTH = (("Only this", 1), ("Not this", 0))
+def settled(page: Page) -> None:
+    """Wait until the list is the answer to what the address says."""
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
+    expect(page.get_by_role("progressbar")).to_have_count(0)
 
 
-def every_cell_narrows(
-    page: Page, named: str, *, without: tuple[str, ...] = (), menus: tuple[tuple[str, int], ...] = BOTH
-) -> None:
-    """Of each cell of a row: only what is the same lets the row through, and what is not the same does not."""
-    rows = row(page, named)
-    expect(rows).to_have_count(1)
+def every_cell_narrows(page: Page, named: str, other: str, *, without: tuple[str, ...] = ()) -> None:
+    """Of each cell of a row: only what is the same lets rows through, and what is not the same does not."""
+    mine, others = row(page, named), row(page, other)
+    for one in (mine, others):
+        expect(one).to_have_count(1)
     heads = everything_shown(page)
     address = page.url
     for number, head in enumerate(heads):
         if head in without:
             continue
-        for menu, count in menus:
-            rows.get_by_role("gridcell").nth(number).click(button="right")
+        cells = [one.get_by_role("gridcell").nth(number).get_attribute("title") for one in (mine, others)]
+        same = int(cells[0] == cells[1])
+        for menu, counts in (("Only this", (1, same)), ("Not this", (0, 1 - same))):
+            mine.get_by_role("gridcell").nth(number).click(button="right")
             page.get_by_role("menuitem", name=menu).click()
-            expect(conditions(page), head).to_be_visible()
             page.wait_for_function("was => location.href !== was", arg=address)
-            expect(page.get_by_role("progressbar")).to_have_count(0)
-            expect(rows, f"{menu}: {head}").to_have_count(count)
+            settled(page)
+            expect(conditions(page), head).to_be_visible()
+            for one, count in zip((mine, others), counts, strict=True):
+                expect(one, f"{menu}: {head} {cells}").to_have_count(count)
             page.go_back()
             expect(page).to_have_url(address)
-            expect(rows, f"{menu}: {head}, taken back").to_have_count(1)
+            settled(page)
 
 
 def test_every_cell_of_a_change_narrows(portal: Portal) -> None:
@@ -158,24 +164,108 @@ def test_every_cell_of_a_change_narrows(portal: Portal) -> None:
         "TransactionId": "0b9f4a0e-67c6-4c38-8c0e-6a55a0a6d9c1",
     }
     send = Sender(portal, "every cell")
-    send([("/srv/whole", now)], **columns)
-    send([("/srv/bare", now - 10**9)])
-    eventually(lambda: portal.installation.changes(machine="every cell"), what="the changes have arrived")
-    every_cell_narrows(portal.signed_in("/changes?text=/srv/whole"), "/srv/whole")
-    # Where there is nothing, nothing is what others must have as well.
-    every_cell_narrows(portal.signed_in("/changes?text=/srv/bare"), "/srv/bare", menus=BOTH[:1])
+    send([("/srv/every/whole", now)], **columns)
+    send([("/srv/every/bare", now - 10**9)])
+    eventually(lambda: len(portal.installation.changes(machine="every cell")) == 2, what="the changes have arrived")
+    page = portal.signed_in("/changes?text=/srv/every/")
+    every_cell_narrows(page, "/srv/every/whole", "/srv/every/bare")
+    # And of the one that has nothing in most of them.
+    every_cell_narrows(page, "/srv/every/bare", "/srv/every/whole")
 
 
 @pytest.mark.parametrize("kind", ["Software", "Files"])
 @pytest.mark.parametrize("machine", ["", "&is.machine={computer}"], ids=["names and versions", "items"])
 def test_every_cell_of_the_inventory_narrows(portal: Portal, kind: str, machine: str) -> None:
-    computer = "inventory of every cell"
-    if kind == "Software":
-        if not portal.installation.inventory("software", machine=computer):
-            inventory(portal, computer, ("narrowed", "other"))
-        named = "narrowed"
-    else:
-        named = "/srv/tree/before.conf"
+    computer, text, named, other = "inventory of every cell", "Inventory test", "narrowed", "other"
+    if kind == "Files":
         computer = portal.installation.inventory("files")[0]["Computer"]
-    page = portal.signed_in(f"/inventory?kind={kind}&text={named}{machine.format(computer=computer)}")
-    every_cell_narrows(page, named, without=("Machines", "Last refreshed"))  # these move
+        text, named, other = ".conf", "/srv/tree/before.conf", "/srv/tree/first.conf"
+    elif not portal.installation.inventory("software", machine=computer):
+        inventory(portal, computer, (named, other))
+    page = portal.signed_in(f"/inventory?kind={kind}&text={text}{machine.format(computer=computer)}")
+    # How many have it, and when it was last looked at, is of no item.
+    every_cell_narrows(page, named, other, without=("Machines", "Last refreshed", "Arrived"))
+
+
+def test_a_list_is_compared_as_a_whole_or_by_what_stands_in_it(portal: Portal) -> None:
+    send = Sender(portal, "lists")
+    for name, fields in (("one", "Size"), ("two", "Size,Acls"), ("three", "Size,Acls,Attributes"), ("none", "")):
+        send([(f"/srv/lists/{name}", now_ns())], ChangeCategory="Modified", FieldsChanged=fields)
+    everything = {"one", "two", "three", "none"}
+    for value, found in (("Size,Acls", {"two"}), ("Acls", {"two", "three"}), ("", {"none"})):
+        for sign, names in (("is", found), ("not", everything - found)):
+            page = portal.signed_in(f"/changes?text=/srv/lists/&{sign}.fields={value}")
+            expect(row(page, "/srv/lists/")).to_have_count(len(names))
+            for name in names:
+                expect(row(page, f"/srv/lists/{name}")).to_be_visible()
+
+
+def test_a_list_is_cut_at_the_time_of_a_change(portal: Portal) -> None:
+    now = now_ns()
+    Sender(portal, "cut")([(f"/srv/cut/{at}", now - at * 60 * 10**9) for at in (70, 3, 2, 1)])
+    page = portal.signed_in("/changes?text=/srv/cut/&in=1h")
+    expect(row(page, "/srv/cut/")).to_have_count(3)
+    row(page, "/srv/cut/2").get_by_role("gridcell").first.click(button="right")
+    page.get_by_role("menuitem", name="Until here").click()
+    expect(row(page, "/srv/cut/1")).to_have_count(0)
+    expect(row(page, "/srv/cut/2")).to_be_visible()
+    expect(row(page, "/srv/cut/3")).to_be_visible()
+    expect(row(page, "/srv/cut/70")).to_have_count(0)  # the hour still counts
+    row(page, "/srv/cut/2").get_by_role("gridcell").first.click(button="right")
+    page.get_by_role("menuitem", name="From here on").click()
+    expect(row(page, "/srv/cut/3")).to_have_count(0)
+    expect(row(page, "/srv/cut/2")).to_be_visible()
+
+
+def test_conditions_of_one_field_are_one(portal: Portal) -> None:
+    """What is added to a condition that there is goes to it, and nothing of it is dropped."""
+    Sender(portal, "added")([(f"/srv/added/{name}", now_ns()) for name in "abcd"])
+    page = portal.signed_in("/changes?text=/srv/added/&not.item=/srv/added/a&is.machine=added")
+    expect(row(page, "/srv/added/")).to_have_count(3)
+    page.get_by_role("button", name="Add filter").click()
+    form = page.get_by_role("dialog", name="Add a condition")
+    form.get_by_label("Field").select_option(label="Item")
+    form.get_by_role("radio", name="is none of").check()
+    expect(form.get_by_role("checkbox", name="/srv/added/a")).to_be_checked()
+    form.get_by_role("checkbox", name="/srv/added/b").check()
+    form.get_by_role("button", name="Apply").click()
+    expect(row(page, "/srv/added/")).to_have_count(2)
+    tag = conditions(page).get_by_role("button", name="Item is not /srv/added/a or /srv/added/b", exact=True)
+    tag.click()
+    form = page.get_by_role("dialog", name="Condition: Item")
+    form.get_by_role("radio", name="is any of").check()
+    form.get_by_role("button", name="Apply").press("Enter")
+    expect(row(page, "/srv/added/")).to_have_count(2)
+    expect(row(page, "/srv/added/b")).to_be_visible()
+    # The condition keeps the focus, whatever became of it.
+    expect(
+        conditions(page).get_by_role("button", name="Item is /srv/added/a or /srv/added/b", exact=True)
+    ).to_be_focused()
+
+
+def test_values_of_the_inventory_are_those_of_the_day(portal: Portal) -> None:
+    inventory(portal, "of the day", ("offered",))
+    page = portal.signed_in("/inventory?kind=Software&text=offered")
+    expect(row(page, "offered")).to_be_visible()
+    page.get_by_role("button", name="Add filter").click()
+    form = page.get_by_role("dialog", name="Add a condition")
+    form.get_by_label("Field").select_option(label="Publisher")
+    form.get_by_role("checkbox", name="Inventory test").check()
+    form.get_by_role("button", name="Apply").click()
+    expect(row(page, "offered")).to_be_visible()
+    # What only an item on its machine has is looked for item by item.
+    page.get_by_role("button", name="Add filter").click()
+    form = page.get_by_role("dialog", name="Add a condition")
+    form.get_by_label("Field").select_option(label="Location")
+    form.get_by_role("checkbox", name="/var/lib/dpkg/status").check()
+    form.get_by_role("button", name="Apply").click()
+    expect(row(page, "offered")).to_contain_text("of the day")
+    page.goto(f"{portal.url}/inventory?kind=Software&at=2020-01-01T00:00:00Z")
+    page.get_by_role("button", name="Add filter").click()
+    expect(page.get_by_role("dialog", name="Add a condition").get_by_text("There are none here.")).to_be_visible()
+
+
+def test_a_condition_that_a_page_does_not_have_is_said_to_be_unused(portal: Portal) -> None:
+    page = portal.signed_in("/machines?is.publisher=nobody")
+    expect(conditions(page)).to_contain_text("Publisher is nobody (not used here)")
+    expect(page.get_by_role("grid").get_by_role("row").nth(1)).to_be_visible()

@@ -14,6 +14,7 @@ from whatchanged.records.items import Kind
 from whatchanged.records.keys import checksum, item_digest, row_key
 from whatchanged.records.streams import DataType
 from whatchanged.server.query import GroupFilter, Groups, Reader
+from whatchanged.server.query.prevalence import GROUPED
 from whatchanged.server.storage import Storage
 
 DATA = DataType.CONFIG_DATA_V2
@@ -30,13 +31,13 @@ def package(name: str, version: str = "1", publisher: str = "A") -> dict[str, An
     }
 
 
-def has(machine: Any, *packages: dict[str, Any]) -> None:
+def has(machine: Any, *packages: dict[str, Any], kind: Kind = Kind.SOFTWARE) -> None:
     """Let the machine send, and confirm, that it has these and nothing else."""
     machine.epoch = uuid.uuid4().hex
     pairs = sorted((row_key(row)[1], item_digest(row)) for row in packages)
     end = {"_Record": "Confirmation", "Items": len(pairs), "Checksum": checksum(pairs), "Scope": "All"}
     told = [{"_Record": "Snapshot"}, *packages, end]
-    rows = [machine.record(DATA, at, **{"ConfigDataType": "Software", **one}) for at, one in enumerate(told, 1)]
+    rows = [machine.record(DATA, at, **{"ConfigDataType": kind.value, **one}) for at, one in enumerate(told, 1)]
     asyncio.run(machine.send(DATA, *rows))
 
 
@@ -47,7 +48,7 @@ def counted(storage: Storage, machine: Any, **wanted: Any) -> list[tuple[str, st
 
 def groups(storage: Storage, machine: Any, start: int = 0, limit: int = 100, **wanted: Any) -> Groups:
     async def ask(reader: Reader) -> Groups:
-        seen = GroupFilter(kind=Kind.SOFTWARE, machines=(machine.identity.machine_id,), **wanted)
+        seen = GroupFilter(**{"kind": Kind.SOFTWARE, "machines": (machine.identity.machine_id,), **wanted})
         return await reader.prevalence.groups(seen, "mark", start, limit)
 
     found: Groups = with_reader(storage, ask)
@@ -79,6 +80,36 @@ def test_a_count_is_filtered_ordered_and_given_in_parts(storage: Storage, machin
     part = groups(storage, machine, start=1, limit=1, **by_name)
     assert ([group.name for group in part.value], part.total, part.machines, part.cut) == (["a"], 3, 1, False)
     assert counted(storage, machine, at="2020-01-01T00:00:00Z") == []
+
+
+@pytest.mark.parametrize("kind", GROUPED)
+def test_what_is_too_rare_to_be_counted_is_found(
+    kind: Kind, storage: Storage, machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are more things than one count holds, the engine looks for what the filter names."""
+    name, version, publisher, rest = GROUPED[kind]
+    columns = [column for column in (name, version, publisher, *rest) if column]
+    rows: list[dict[str, Any]] = [
+        {"ConfigDataType": kind.value, **dict.fromkeys(columns, "12"[at] * 2)} for at in (0, 1)
+    ]
+    for row in rows:
+        row["Name"] = row[name]
+        if "Size" in row:
+            row["Size"] = int(row["Size"])
+    has(machine, *rows, kind=kind)
+    monkeypatch.setattr("whatchanged.server.query.prevalence.MOST", 1)
+    everything = groups(storage, machine, kind=kind)
+    (kept,) = everything.value
+    assert everything.cut
+    rare = "22" if kept.name == "11" else "11"
+    fields = {name: "item", version: "version", publisher: "publisher"}
+    for column in columns:
+        field = fields.get(column) or {"SvcDisplayName": "display", "SvcState": "state"}.get(column, column.lower())
+        found = groups(storage, machine, kind=kind, only=((field, rare),))
+        assert [(group.name, found.cut) for group in found.value] == [(rare, False)], field
+    assert [group.name for group in groups(storage, machine, kind=kind, text=rare).value] == [rare]
+    other = "architecture" if kind is not Kind.SOFTWARE else "state"
+    assert groups(storage, machine, kind=kind, only=((other, rare),)).value == []
 
 
 @pytest.mark.parametrize("wrong", [{"order": "size"}, {"only": (("machines", "1"),)}, {"at": "yesterday"}])

@@ -97,15 +97,20 @@ class _Count(msgspec.Struct, frozen=True):
     text: str
 
 
-_Key = tuple[Kind, str, "tuple[str, ...] | None", str]
+_Key = tuple[Kind, str, "tuple[str, ...] | None", str, tuple[tuple[str, str], ...]]
+_DETAILS = {"Architecture": "architecture", "Size": "size", "SvcDisplayName": "display", "SvcState": "state"}
+"""Columns of `GROUPED` that are told of a group → fields of a filter."""
+
+
+def _detail(column: str) -> Callable[[Group], str]:
+    return lambda group: str(group.details.get(column, ""))
+
+
 _FIELDS: dict[str, Callable[[Group], str]] = {
     "item": lambda group: group.name,
     "version": lambda group: group.version,
     "publisher": lambda group: group.publisher,
-    "architecture": lambda group: str(group.details.get("Architecture", "")),
-    "display": lambda group: str(group.details.get("SvcDisplayName", "")),
-    "size": lambda group: str(group.details.get("Size", "")),
-    "state": lambda group: str(group.details.get("SvcState", "")),
+    **{field: _detail(column) for column, field in _DETAILS.items()},
 }
 _ORDERS: dict[str, Callable[[Group], Any]] = {
     "item": lambda group: group.name,
@@ -135,15 +140,15 @@ class Prevalence:
                 raise RecordError(f"nothing is grouped by {field!r}")
         if wanted.order not in _ORDERS:
             raise RecordError(f"no order {wanted.order!r}")
-        count = await self._count(wanted, "", mark)
-        if count.cut and wanted.text:
-            count = await self._count(wanted, wanted.text.lower(), mark)
+        count = await self._count(wanted, "", (), mark)
+        if count.cut and (wanted.text or wanted.only):
+            count = await self._count(wanted, wanted.text.lower(), tuple(sorted(wanted.only)), mark)
         found = await asyncio.to_thread(_ordered, count.groups, wanted)
         return Groups(found[start : start + limit], len(found), count.machines, count.text, count.cut)
 
-    async def _count(self, wanted: GroupFilter, text: str, mark: str) -> _Count:
+    async def _count(self, wanted: GroupFilter, text: str, only: tuple[tuple[str, str], ...], mark: str) -> _Count:
         at = engine_time(wanted.at) if wanted.at else END_OF_TIME
-        key: _Key = (wanted.kind, at, wanted.machines, text)
+        key: _Key = (wanted.kind, at, wanted.machines, text, only)
         known = self._kept.get(key)
         if known is not None:
             self._kept.move_to_end(key)
@@ -180,14 +185,18 @@ class Prevalence:
             self._kept.popitem(last=False)
 
     def _ask(self, key: _Key, mark: str) -> _Count:
-        kind, at, machines, text = key
+        kind, at, machines, text, only = key
         began, counted = time.monotonic(), time_text(now_ns())
         parameters: dict[str, Any] = {"kind": kind.value, "at": at, "text": text, "machine": "", "most": MOST + 1}
         seen = "1"
         if machines is not None:
             parameters["seen"] = list(machines)
             seen = "SourceComputerId IN {seen:Array(String)}"
-        rows = self._storage.query(_groups_sql(kind, seen, searched=bool(text)), parameters)
+        values: dict[str, list[str]] = {}
+        for field, value in only:
+            values.setdefault(field, []).append(value)
+        parameters.update((f"only_{field}", wanted) for field, wanted in values.items())
+        rows = self._storage.query(_groups_sql(kind, seen, list(values), searched=bool(text)), parameters)
         machines_sql = (
             "SELECT uniqExact(SourceComputerId) AS n FROM InventoryRecord "  # noqa: S608 - as below
             "WHERE _Record = 'Confirmation' AND ConfigDataType = {kind:String} "
@@ -198,8 +207,12 @@ class Prevalence:
         return _Count(groups, total, len(rows) > MOST, mark, began, time.monotonic() - began, counted)
 
 
-def _groups_sql(kind: Kind, seen: str, *, searched: bool) -> str:
+def _groups_sql(kind: Kind, seen: str, only: Sequence[str], *, searched: bool) -> str:
     name, version, publisher, rest = GROUPED[kind]
+    of = {"item": name, "version": version, "publisher": publisher, **{_DETAILS[column]: column for column in rest}}
+    # What a kind does not have is empty.
+    texts = {field: f"ifNull(toString({of[field]}), '')" if of.get(field) else "''" for field in only}
+    found = "".join(f" AND {text} IN {{only_{field}:Array(String)}}" for field, text in texts.items())
     columns = ", ".join(column for column in (name, version, publisher, *rest) if column)
     text = " OR ".join(
         f"positionCaseInsensitiveUTF8({column}, {{text:String}}) > 0" for column in (name, version, publisher) if column
@@ -207,7 +220,7 @@ def _groups_sql(kind: Kind, seen: str, *, searched: bool) -> str:
     return f"""
 SELECT {columns}, uniqExact(SourceComputerId) AS Machines
 FROM ConfigurationDataAt(at = {{at:String}}, machine = {{machine:String}}, kind = {{kind:String}})
-WHERE {seen}{f" AND ({text})" if searched else ""}
+WHERE {seen}{found}{f" AND ({text})" if searched else ""}
 GROUP BY {columns} ORDER BY Machines DESC, {name} LIMIT {{most:UInt32}}
 """  # noqa: S608 - names of this module; values are bound parameters
 

@@ -33,11 +33,13 @@ _T = TypeVar("_T")
 
 # As `health_now` of functions.kql has it.
 _TROUBLED = """
-WITH transform(Reason, {ended:Array(String)}, {by:Array(String)}, Reason) AS subject
+WITH if(Reason = 'WatchLost' AND Kind = '', Reason,
+  transform(Reason, {ended:Array(String)}, {by:Array(String)}, Reason)) AS subject
 SELECT DISTINCT SourceComputerId AS machine FROM (
   SELECT SourceComputerId, argMax((Status, Reason), TimeGenerated) AS last FROM TrackingHealth
   WHERE TimeGenerated > now() - INTERVAL 7 DAY AND {seen} AND ({reason:String} = '' AND Reason != 'Silent'
-    OR subject = transform({reason:String}, {ended:Array(String)}, {by:Array(String)}, {reason:String}))
+    OR subject IN ({reason:String},
+      transform({reason:String}, {ended:Array(String)}, {by:Array(String)}, {reason:String})))
   GROUP BY SourceComputerId, Component, Kind, subject, RuleName, Stream)
 WHERE last.1 != 'Ok' AND ({reason:String} = '' OR last.2 = {reason:String}) LIMIT {most:UInt32}
 """

@@ -12,7 +12,7 @@ from whatchanged.records.health import ENDED_BY, HealthReason
 from whatchanged.records.times import now_ns, time_text
 
 
-def told(server: RunningServer, computer: str, *words: tuple[HealthReason, str]) -> Any:
+def told(server: RunningServer, computer: str, *words: tuple[HealthReason, str], kind: str = "Files") -> Any:
     """Enrol a machine that says these words, one after the other; return its id."""
     machine, client = server.enrol(computer)
     epoch, began = new_epoch(), now_ns() - len(words) * 10**9
@@ -22,7 +22,7 @@ def told(server: RunningServer, computer: str, *words: tuple[HealthReason, str])
             "_Epoch": epoch,
             "_Sequence": at,
             "Component": "Tracker",
-            "Kind": "Files",
+            "Kind": kind,
             "Reason": reason.value,
             "Status": status,
             "TimeGenerated": time_text(began + at * 10**9),
@@ -66,3 +66,31 @@ def test_the_newest_word_counts(server: RunningServer, reason: HealthReason) -> 
 def test_words_about_different_things_do_not_end_each_other(server: RunningServer) -> None:
     machine = told(server, "both", (HealthReason.GAP, "Warning"), (HealthReason.CONFIGURATION, "Ok"))
     assert not_well(server, machine)[0] == ["Gap"]
+
+
+def test_watches_that_name_no_kind_do_not_speak_for_each_other(server: RunningServer) -> None:
+    words = ((HealthReason.WATCH_LOST, "Error"), (HealthReason.WATCHING, "Ok"))
+    machine = told(server, "watches", *words, kind="")
+    lost = HealthReason.WATCH_LOST.value
+    assert not_well(server, machine, lost) == ([lost], {lost: True})
+
+
+def test_a_machine_that_was_renamed_is_one_machine(server: RunningServer) -> None:
+    machine, client = server.enrol("former")
+    rows = [
+        {
+            "_Stream": "TRACKING_HEALTH",
+            "_Epoch": "0" * 32,
+            "_Sequence": at,
+            "Component": "Tracker",
+            "Reason": "Denied",
+            "Status": status,
+            "Computer": computer,
+            "TimeGenerated": time_text(now_ns()),
+        }
+        for at, (computer, status) in enumerate((("former", "Error"), ("renamed", "Ok")), 1)
+    ]
+    path = f"/dataCollectionRules/{machine['implicitRuleId']}/streams/TRACKING_HEALTH?api-version=2023-01-01"
+    with client:
+        assert client.post(path, json=rows).status_code == 204
+    assert not_well(server, machine["machineId"], "") == ([], {"": False})
