@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,10 @@ class Sender:
         """Number so many records that are never sent."""
         self._sent += records
 
-    def __call__(self, changes: list[tuple[str, int]], **columns: Any) -> None:
-        """Send a change of a file for each path and time; `columns` stand in every row."""
+    def __call__(self, changes: Sequence[tuple[str, int, *tuple[dict[str, Any], ...]]], **columns: Any) -> None:
+        """Send a change of a file for each path and time, with its own columns; `columns` stand in every row."""
         rows = []
-        for path, time_ns in changes:
+        for path, time_ns, *own in changes:
             self._sent += 1
             rows.append(
                 {
@@ -118,6 +119,7 @@ class Sender:
                     "ChangeCategory": "Added",
                     "FileSystemPath": path,
                     **columns,
+                    **(own[0] if own else {}),
                 }
             )
         sent = httpx.post(

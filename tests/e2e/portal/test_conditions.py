@@ -163,9 +163,8 @@ def test_every_cell_of_a_change_narrows(portal: Portal) -> None:
         "FieldsChanged": "Size,DateModified",
         "TransactionId": "0b9f4a0e-67c6-4c38-8c0e-6a55a0a6d9c1",
     }
-    send = Sender(portal, "every cell")
-    send([("/srv/every/whole", now)], **columns)
-    send([("/srv/every/bare", now - 10**9)])
+    # In one request: they arrive at the same moment.
+    Sender(portal, "every cell")([("/srv/every/whole", now, columns), ("/srv/every/bare", now - 10**9)])
     eventually(lambda: len(portal.installation.changes(machine="every cell")) == 2, what="the changes have arrived")
     page = portal.signed_in("/changes?text=/srv/every/")
     every_cell_narrows(page, "/srv/every/whole", "/srv/every/bare")
