@@ -1,4 +1,4 @@
-import { Badge, Button, Checkbox, makeStyles, Subtitle2, Text, tokens } from "@fluentui/react-components";
+import { Button, Checkbox, makeStyles, Subtitle2, Text, tokens } from "@fluentui/react-components";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { type Machine, type Row, request } from "../api/client";
@@ -17,6 +17,7 @@ import { To } from "../states/To";
 import { visible } from "../text";
 import { counts, gaps, newest, parts } from "./about";
 import { stateOf } from "./state";
+import { Troubles } from "./Troubles";
 
 const useStyles = makeStyles({
   actions: { display: "flex", flexWrap: "wrap", gap: tokens.spacingHorizontalS },
@@ -153,18 +154,7 @@ export function MachineDetails({ machine, rules, troubles, role, close }: Machin
         ))}
       </ul>
       <Subtitle2 as="h2">Health</Subtitle2>
-      {troubles.length === 0 && <Text>Every part that speaks is well.</Text>}
-      <ul className={styles.list}>
-        {troubles.map((row, at) => (
-          <li key={at}>
-            <Badge appearance="tint" color={row["Status"] === "Error" ? "danger" : "warning"}>
-              {String(row["Status"])}
-            </Badge>{" "}
-            {[row["Component"], row["Kind"], row["Reason"], row["RuleName"]].filter(Boolean).join(" ")}:{" "}
-            {visible(String(row["Detail"]))} ({agoText(row["TimeGenerated"])})
-          </li>
-        ))}
-      </ul>
+      <Troubles rows={troubles} />
       <Subtitle2 as="h2">Gaps</Subtitle2>
       {lost.error && <Problem error={lost.error} again={() => void lost.refetch()} />}
       {lost.data?.length === 0 && <Text>None: every record that it made has arrived.</Text>}
@@ -172,7 +162,7 @@ export function MachineDetails({ machine, rules, troubles, role, close }: Machin
         {lost.data?.map((row, at) => (
           <li key={at}>
             {whenText(row["TimeGenerated"])}: {String(row["LostRecords"])} records of {String(row["Stream"])} are
-            missing ({String(row["FirstSequence"])}–{String(row["LastSequence"])}). {String(row["Detail"])}
+            missing ({String(row["FirstSequence"])}–{String(row["LastSequence"])}). {visible(String(row["Detail"]))}
           </li>
         ))}
       </ul>

@@ -16,7 +16,7 @@ import { Heading } from "../shell/Heading";
 import type { PageProps } from "../shell/page";
 import { WhyEmpty } from "../states/WhyEmpty";
 import { Enrol } from "./Enrol";
-import { machinePage, oneMachine, reasonText } from "./list";
+import { byReason, machinePage, oneMachine, reasonText } from "./list";
 import { MachineDetails } from "./MachineDetails";
 import { STATE_COLORS, stateOf } from "./state";
 
@@ -44,13 +44,10 @@ export function StateBadge({ machine }: { machine: Machine }) {
 }
 
 function troublesText(known: Row[] | undefined): string {
-  const rows = known ?? [];
-  const errors = rows.filter((row) => row["Status"] === "Error").length;
-  const words = [
-    errors ? `${errors} ${errors === 1 ? "error" : "errors"}` : "",
-    rows.length > errors ? `${rows.length - errors} ${rows.length - errors === 1 ? "warning" : "warnings"}` : "",
-  ];
-  return words.filter(Boolean).join(", ") || "well";
+  const words = byReason(known ?? []).map(
+    ({ reason, rows }) => `${reasonText(reason)}${rows.length > 1 ? ` (${numberText(rows.length)})` : ""}`,
+  );
+  return words.join(", ") || "well";
 }
 
 /** A machine, with what is not well with it. */
@@ -106,7 +103,7 @@ const COLUMNS: Column<Entry>[] = [
     width: "minmax(7rem, 1fr)",
     text: of((machine) => machine.rules?.join(", ") || "none"),
   },
-  { id: "health", label: "Health", width: "11rem", text: (entry) => troublesText(entry.troubles) },
+  { id: "health", label: "Health", width: "minmax(11rem, 2fr)", text: (entry) => troublesText(entry.troubles) },
   { id: "osType", label: "Kind of system", width: "8rem", text: of((machine) => machine.osType), extra: true },
   {
     id: "enrolledAt",

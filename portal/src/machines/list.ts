@@ -87,6 +87,18 @@ export async function health(signal: AbortSignal): Promise<Health> {
   return { states: states.value as Record<State, number>, reasons: found.rows };
 }
 
+/** Return what is not well by how bad it is and why; errors first. */
+export function byReason(rows: Row[]): { status: string; reason: string; rows: Row[] }[] {
+  const found = new Map<string, { status: string; reason: string; rows: Row[] }>();
+  for (const row of rows) {
+    const [status, reason] = [String(row["Status"]), String(row["Reason"])];
+    const there = found.get(`${status} ${reason}`);
+    if (there) there.rows.push(row);
+    else found.set(`${status} ${reason}`, { status, reason, rows: [row] });
+  }
+  return [...found.values()].sort((a, b) => Number(b.status === "Error") - Number(a.status === "Error"));
+}
+
 /** Reasons of TrackingHealth in words. */
 export const REASONS: Record<string, string> = {
   Gap: "Records were lost",

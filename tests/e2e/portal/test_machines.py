@@ -7,7 +7,8 @@ import re
 import httpx
 from playwright.sync_api import expect
 
-from e2e.portal.browser import PASSWORD, Portal, keep, row
+from e2e.portal.browser import AXE, PASSWORD, Portal, keep, row, violations
+from whatchanged.records.times import now_ns, time_text
 
 
 def test_what_an_owner_may_a_reader_does_not_see(portal: Portal) -> None:
@@ -102,3 +103,44 @@ def test_machines_are_filtered_by_state_and_sorted_by_the_server(portal: Portal)
     expect(page.get_by_role("region", name="Why this is empty")).to_contain_text("the filter lets none of them through")
     page.get_by_role("button", name="Show all machines").click()
     expect(row(page, "sort-c")).to_be_visible()
+
+
+def test_what_is_not_well_is_told_reason_by_reason(portal: Portal) -> None:
+    made = portal.installation.client().post("/api/v1/enrollment-tokens", json={}).json()["token"]
+    facts = {"computer": "unwell", "osType": "Linux"}
+    headers = {"authorization": f"Bearer {made}"}
+    machine = httpx.post(f"{portal.url}/api/v1/enroll", json=facts, headers=headers, trust_env=False).json()
+    words = [("RuleMatchesNothing", "Warning", f"rule-{at}") for at in range(12)] + [("Denied", "Error", "")]
+    rows = [
+        {
+            "_Stream": "TRACKING_HEALTH",
+            "_Epoch": "1" * 32,
+            "_Sequence": at,
+            "Component": "Tracker",
+            "Kind": "Files",
+            "Reason": reason,
+            "Status": status,
+            "RuleName": rule,
+            "Detail": f"why {rule}",
+            "TimeGenerated": time_text(now_ns()),
+        }
+        for at, (reason, status, rule) in enumerate(words, 1)
+    ]
+    sent = httpx.post(
+        f"{portal.url}/dataCollectionRules/{machine['implicitRuleId']}/streams/TRACKING_HEALTH?api-version=2023-01-01",
+        json=rows,
+        headers={"authorization": f"Bearer {machine['credential']}", "x-whatchanged-instance": "one"},
+        trust_env=False,
+    )
+    assert sent.status_code == 204, sent.text
+    page = portal.signed_in("/machines?text=unwell")
+    listed = row(page, "unwell")
+    expect(listed).to_contain_text("Access was denied, A rule matches nothing (12)")
+    listed.click()
+    details = page.get_by_role("complementary", name="Machine")
+    expect(details.get_by_text("Tracker Files Denied: why")).to_be_visible()
+    last = details.get_by_text("why rule-11")
+    expect(last).to_be_hidden()
+    details.get_by_text("A rule matches nothing: 12 times").press("Enter")
+    expect(last).to_be_visible()
+    assert violations(page, AXE.read_text()) == []
