@@ -100,17 +100,18 @@ function merged(fresh: Change[], known: Change[], compare: (one: Change, other: 
   return [...all, ...sorted.slice(next)];
 }
 
+const NONE: Change[] = [];
+
 export function useChanges(listed: Listed, paused: boolean) {
   const client = useQueryClient();
   const { order } = listed;
   const key = useMemo(() => ["changes", listed], [listed]);
-  const [fresh, setFresh] = useState<Change[]>([]);
+  // What arrived belongs to the list that it was looked for: another filter's may come late.
+  const [kept, setKept] = useState<{ key: unknown; rows: Change[] }>({ key, rows: NONE });
+  const fresh = kept.key === key ? kept.rows : NONE;
   const [waiting, setWaiting] = useState(false);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another filter begins anew
-  useEffect(() => {
-    setFresh([]);
-    setWaiting(false);
-  }, [key]);
+  useEffect(() => setWaiting(false), [key]);
 
   const pages = useInfiniteQuery({
     queryKey: key,
@@ -123,16 +124,19 @@ export function useChanges(listed: Listed, paused: boolean) {
     placeholderData: keepPreviousData,
   });
 
-  const known = useRef(fresh);
-  known.current = fresh;
+  const now = useRef({ key, fresh });
+  now.current = { key, fresh };
   const look = useCallback(
     async (signal: AbortSignal) => {
       const loaded = client.getQueryData<InfiniteData<Page>>(key);
       if (!loaded) return;
-      const rows = [...loaded.pages.flatMap((one) => one.rows), ...known.current];
-      const found = await arrived(listed, latest(rows), after(loaded.pages.at(-1), order), signal);
-      const old = new Set(rows.map((row) => row.ChangeId));
-      const news = [...found.filter((row) => !old.has(row.ChangeId)), ...known.current];
+      const stored = loaded.pages.flatMap((one) => one.rows);
+      const since = now.current.key === key ? now.current.fresh : NONE;
+      const found = await arrived(listed, latest([...stored, ...since]), after(loaded.pages.at(-1), order), signal);
+      if (signal.aborted || now.current.key !== key) return;
+      const known = now.current.fresh;
+      const old = new Set([...stored, ...known].map((row) => row.ChangeId));
+      const news = [...found.filter((row) => !old.has(row.ChangeId)), ...known];
       setWaiting(false);
       if (found.length === MOST || news.length > MOST) {
         // Too much to follow one by one, or open for days: the list begins anew.
@@ -141,8 +145,8 @@ export function useChanges(listed: Listed, paused: boolean) {
           pageParams: loaded.pageParams.slice(0, 1),
         });
         await client.refetchQueries({ queryKey: key, exact: true });
-        setFresh([]);
-      } else if (news.length > known.current.length) setFresh(news);
+        setKept({ key, rows: NONE });
+      } else if (news.length > known.length) setKept({ key, rows: news });
     },
     [client, key, listed, order],
   );

@@ -14,7 +14,7 @@ import queue
 import re
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -107,6 +107,49 @@ def open_storage(
     return Storage(os.fspath(dsn_or_path), readers=readers, askers=askers, question_memory=question_memory)
 
 
+class _Handles:
+    """Handles of one kind, each for one thread at a time."""
+
+    def __init__(self, connect: Callable[[], Client]) -> None:
+        """`connect` opens one."""
+        self._connect = connect
+        self._free: queue.SimpleQueue[Client | None] = queue.SimpleQueue()
+
+    def open(self, count: int) -> None:
+        """Open so many."""
+        for _ in range(count):
+            self._free.put(self._connect())
+
+    def take(self) -> Client:
+        """Wait for a free one; one that was dropped is opened anew. Raises StateError."""
+        client = self._free.get()
+        if client is not None:
+            return client
+        try:
+            return self._connect()
+        except (ClickHouseError, RuntimeError) as error:
+            self._free.put(None)
+            raise StateError(f"the telemetry database is not reached: {_first_line(error)}") from error
+
+    def give(self, client: Client) -> None:
+        """Give one back."""
+        self._free.put(client)
+
+    def drop(self, client: Client) -> None:
+        """Close one, for another to take its place."""
+        try:
+            client.close()
+        finally:
+            self._free.put(None)
+
+    def close(self, count: int) -> None:
+        """Wait for so many, and close them."""
+        for _ in range(count):
+            client = self._free.get()
+            if client is not None:
+                client.close()
+
+
 class Storage:
     """The open database. Safe to use from several threads."""
 
@@ -124,11 +167,12 @@ class Storage:
         self._embedded = _is_folder(target)
         self._write_lock = threading.RLock()
         self._closed = False
-        self._readers: queue.SimpleQueue[Client] = queue.SimpleQueue()
+        self._readers = _Handles(partial(self._reader, _READ_LIMITS))
         self._reader_count = readers
         self._asker_count = askers
-        self._askers: queue.SimpleQueue[Client] = queue.SimpleQueue()
-        self._cancellers: queue.SimpleQueue[Client] = queue.SimpleQueue()
+        self._askers = _Handles(partial(self._reader, {**_QUESTION_LIMITS, "max_memory_usage": question_memory}))
+        # Ending a question must not wait for a write: it has a handle of its own, and only ever ends questions.
+        self._cancellers = _Handles(partial(self._connect, {"max_execution_time": 30}))
         if self._embedded:
             os.makedirs(target, mode=0o700, exist_ok=True)
             # A killed backup leaves its links here, and they would keep the disk space of everything dropped since.
@@ -136,13 +180,10 @@ class Storage:
         try:
             with self._scratch():
                 self._writer = self._connect(_WRITE_SETTINGS)
-            # Ending a question must not wait for a write: it has a handle of its own, and only ever ends questions.
-            self._cancellers.put(self._connect({"max_execution_time": 30}))
+            self._cancellers.open(1)
             self._migrate(steps)
-            for _ in range(readers):
-                self._readers.put(self._reader(_READ_LIMITS))
-            for _ in range(askers):
-                self._askers.put(self._reader({**_QUESTION_LIMITS, "max_memory_usage": question_memory}))
+            self._readers.open(readers)
+            self._askers.open(askers)
         except (ClickHouseError, RuntimeError) as error:  # RuntimeError: the embedded engine itself
             raise StateError(f"cannot open the telemetry database {_shown(target)}: {_first_line(error)}") from error
 
@@ -309,11 +350,9 @@ class Storage:
         if self._closed:
             return
         self._closed = True
-        for _ in range(self._reader_count):
-            self._readers.get().close()
-        for _ in range(self._asker_count):
-            self._askers.get().close()
-        self._cancellers.get().close()
+        self._readers.close(self._reader_count)
+        self._askers.close(self._asker_count)
+        self._cancellers.close(1)
         with self._write_lock:
             self._writer.close()
 
@@ -357,14 +396,20 @@ class Storage:
         return client
 
     @contextmanager
-    def _borrow(self, handles: queue.SimpleQueue[Client]) -> Iterator[Client]:
+    def _borrow(self, handles: _Handles) -> Iterator[Client]:
         if self._closed:
             raise StateError("the telemetry database is closed")
-        client = handles.get()
+        client = handles.take()
         try:
             yield client
-        finally:
-            handles.put(client)
+        except BaseException:
+            if self._embedded:
+                # What a query has written until it failed, the engine gives to the next one of the same handle.
+                handles.drop(client)
+            else:
+                handles.give(client)
+            raise
+        handles.give(client)
 
     def _migrate(self, steps: Sequence[Migration]) -> None:
         self._writer.command(
