@@ -107,6 +107,18 @@ def open_storage(
     return Storage(os.fspath(dsn_or_path), readers=readers, askers=askers, question_memory=question_memory)
 
 
+def _connect(target: str, settings: Mapping[str, Any]) -> Client:
+    if _is_folder(target):
+        return clickhouse_connect.get_client(interface="chdb", path=target, settings=dict(settings))
+    return clickhouse_connect.get_client(dsn=target, settings=dict(settings), autogenerate_session_id=True)
+
+
+def _reader(target: str, limits: Mapping[str, Any]) -> Client:
+    client = _connect(target, limits)
+    client.command("SET readonly = 1")
+    return client
+
+
 class _Handles:
     """Handles of one kind, each for one thread at a time."""
 
@@ -167,19 +179,19 @@ class Storage:
         self._embedded = _is_folder(target)
         self._write_lock = threading.RLock()
         self._closed = False
-        self._readers = _Handles(partial(self._reader, _READ_LIMITS))
+        self._readers = _Handles(partial(_reader, target, _READ_LIMITS))
         self._reader_count = readers
         self._asker_count = askers
-        self._askers = _Handles(partial(self._reader, {**_QUESTION_LIMITS, "max_memory_usage": question_memory}))
+        self._askers = _Handles(partial(_reader, target, {**_QUESTION_LIMITS, "max_memory_usage": question_memory}))
         # Ending a question must not wait for a write: it has a handle of its own, and only ever ends questions.
-        self._cancellers = _Handles(partial(self._connect, {"max_execution_time": 30}))
+        self._cancellers = _Handles(partial(_connect, target, {"max_execution_time": 30}))
         if self._embedded:
             os.makedirs(target, mode=0o700, exist_ok=True)
             # A killed backup leaves its links here, and they would keep the disk space of everything dropped since.
             shutil.rmtree(os.path.join(target, "shadow"), ignore_errors=True)
         try:
             with self._scratch():
-                self._writer = self._connect(_WRITE_SETTINGS)
+                self._writer = _connect(target, _WRITE_SETTINGS)
             self._cancellers.open(1)
             self._migrate(steps)
             self._readers.open(readers)
@@ -362,11 +374,6 @@ class Storage:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _connect(self, settings: Mapping[str, Any]) -> Client:
-        if self._embedded:
-            return clickhouse_connect.get_client(interface="chdb", path=self._target, settings=dict(settings))
-        return clickhouse_connect.get_client(dsn=self._target, settings=dict(settings), autogenerate_session_id=True)
-
     @contextmanager
     def _scratch(self) -> Iterator[None]:
         """Let the embedded engine make its folder for temporary data beside ours while the block runs.
@@ -389,11 +396,6 @@ class Storage:
                 del os.environ["TMPDIR"]
             else:
                 os.environ["TMPDIR"] = before
-
-    def _reader(self, limits: Mapping[str, Any]) -> Client:
-        client = self._connect(limits)
-        client.command("SET readonly = 1")
-        return client
 
     @contextmanager
     def _borrow(self, handles: _Handles) -> Iterator[Client]:
