@@ -67,43 +67,35 @@ function fromTo(before: string | null | undefined, after: string | null | undefi
   return `${before || "(nothing)"} → ${after || "(nothing)"}`;
 }
 
-/** Say in a few words what is other than before. */
-export function whatChanged(row: Change): string {
-  if (row.PreviousFileSystemPath) return `renamed from ${row.PreviousFileSystemPath}`;
-  if (row.ChangeCategory !== "Modified") return row.Current ?? "";
+/** What is other than before: the field that it is of, its value, and a few words. */
+function what(row: Change): [FieldName, string | null | undefined, string] {
+  const renamed = row.PreviousFileSystemPath;
+  if (renamed) return ["renamed", renamed, `renamed from ${renamed}`];
+  if (row.ChangeCategory !== "Modified") return ["version", row.Current, row.Current ?? ""];
   switch (row.SvcChangeType) {
     case "State":
-      return `state ${fromTo(row.SvcPreviousState, row.SvcState)}`;
+      return ["state", row.SvcState, `state ${fromTo(row.SvcPreviousState, row.SvcState)}`];
     case "StartupType":
-      return `startup ${fromTo(row.SvcPreviousStartupType, row.SvcStartupType)}`;
+      return ["startup", row.SvcStartupType, `startup ${fromTo(row.SvcPreviousStartupType, row.SvcStartupType)}`];
     case "Runlevels":
-      return `enablement ${fromTo(row.SvcPreviousRunlevels, row.SvcRunlevels)}`;
+      return ["enablement", row.SvcRunlevels, `enablement ${fromTo(row.SvcPreviousRunlevels, row.SvcRunlevels)}`];
   }
-  if (row.ConfigChangeType === "Software" && row.Previous !== row.Current) return fromTo(row.Previous, row.Current);
+  if (row.ConfigChangeType === "Software" && row.Previous !== row.Current) {
+    return ["version", row.Current, fromTo(row.Previous, row.Current)];
+  }
   if (row.ConfigChangeType === "Registry" && row.PreviousValueData !== row.ValueData) {
-    return fromTo(row.PreviousValueData, row.ValueData);
+    return ["value", row.ValueData, fromTo(row.PreviousValueData, row.ValueData)];
   }
-  return (row.FieldsChanged ?? "").split(",").filter(Boolean).join(", ");
+  return ["fields", row.FieldsChanged, (row.FieldsChanged ?? "").split(",").filter(Boolean).join(", ")];
 }
+
+/** Say in a few words what is other than before. */
+export const whatChanged = (row: Change) => what(row)[2];
 
 /** The field that `whatChanged` speaks of, and its value. */
 export function whatField(row: Change): [FieldName, string] {
-  if (row.PreviousFileSystemPath) return ["renamed", row.PreviousFileSystemPath];
-  const version: [FieldName, string] = ["version", row.Current ?? ""];
-  if (row.ChangeCategory !== "Modified") return version;
-  switch (row.SvcChangeType) {
-    case "State":
-      return ["state", row.SvcState ?? ""];
-    case "StartupType":
-      return ["startup", row.SvcStartupType ?? ""];
-    case "Runlevels":
-      return ["enablement", row.SvcRunlevels ?? ""];
-  }
-  if (row.ConfigChangeType === "Software" && row.Previous !== row.Current) return version;
-  if (row.ConfigChangeType === "Registry" && row.PreviousValueData !== row.ValueData) {
-    return ["value", row.ValueData ?? ""];
-  }
-  return ["fields", row.FieldsChanged ?? ""];
+  const [field, value] = what(row);
+  return [field, value ?? ""];
 }
 
 export function actorText(row: Change): string {

@@ -113,9 +113,7 @@ _FIELDS: dict[str, Callable[[Group], str]] = {
     **{field: _detail(column) for column, field in _DETAILS.items()},
 }
 _ORDERS: dict[str, Callable[[Group], Any]] = {
-    "item": lambda group: group.name,
-    "version": lambda group: group.version,
-    "publisher": lambda group: group.publisher,
+    **{field: _FIELDS[field] for field in ("item", "version", "publisher")},
     "machines": lambda group: group.machines,
 }
 
