@@ -17,6 +17,8 @@ const queries = new QueryClient({
       // What the server refused it refuses again; what it could not do it may do the next time.
       retry: (failures, error) =>
         failures < 2 && error instanceof Refused && (error.status >= 500 || error.status === 429),
+      retryDelay: (failures, error) =>
+        1_000 * Math.max(2 ** failures, error instanceof Refused ? Math.min(error.after, 30) : 0),
       refetchOnWindowFocus: false,
       staleTime: 5_000,
     },

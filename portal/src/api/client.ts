@@ -28,6 +28,8 @@ export class Refused extends Error {
     message: string,
     /** Of a query that is none. */
     readonly mistake?: Mistake,
+    /** Seconds after which the server wants to be asked again; 0: it does not say. */
+    readonly after = 0,
   ) {
     super(message);
   }
@@ -63,7 +65,13 @@ async function refusal(response: Response): Promise<Refused> {
   const body = (await response.json().catch(() => ({}))) as Refusal;
   const mistake = body.error?.innererror;
   const message = mistake?.message ?? body.error?.message ?? `the server answered ${response.status}`;
-  return new Refused(response.status, body.error?.code ?? "", message, mistake);
+  return new Refused(
+    response.status,
+    body.error?.code ?? "",
+    message,
+    mistake,
+    Number(response.headers.get("retry-after")) || 0,
+  );
 }
 
 interface Options {
